@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# The checks of ./dev check, cheap ones first. Each prints one line; one that
+# fails prints what it saw.
+
+checks_passed=0
+checks_failed=0
+
+# step NAME COMMAND... is one check.
+step() {
+    local name=$1 start=$SECONDS log
+    shift
+    log=build/log/check-${name//[^a-z0-9]/-}.log
+    mkdir -p build/log
+    printf '%-38s' "$name"
+    if "$@" >"$log" 2>&1; then
+        checks_passed=$((checks_passed + 1))
+        echo "ok      ($((SECONDS - start)) s)"
+    else
+        checks_failed=$((checks_failed + 1))
+        echo "FAILED  ($((SECONDS - start)) s)"
+        head -60 "$log" | sed 's/^/    /'
+        [[ $(wc -l <"$log") -le 60 ]] || echo "    … the rest is in $log"
+    fi
+}
+
+check_format() {
+    c_files include src tests bench examples tool |
+        xargs clang-format --dry-run -Werror || {
+        echo "./dev format makes it so."
+        return 1
+    }
+}
+
+# Every source starts with its licence; no .c includes another, no #if stands
+# outside the files that are chosen by machine or by build.
+check_sources() {
+    local file wrong=0
+    while read -r file; do
+        if ! head -1 "$file" | grep -q '^// SPDX-License-Identifier: MIT$'; then
+            echo "$file: its first line is not // SPDX-License-Identifier: MIT"
+            wrong=1
+        fi
+    done < <(c_files include src tests bench examples tool)
+    return $wrong
+}
+
+check_scripts() {
+    local file
+    for file in dev .ci/run scripts/*; do
+        case $(head -1 "$file") in
+        *python3) python3 -c 'import ast, sys
+ast.parse(open(sys.argv[1]).read(), sys.argv[1])' "$file" || return ;;
+        *) [[ -d $file ]] || bash -n "$file" || return ;;
+        esac
+    done
+}
+
+build_of() {
+    configure "$1" && cmake --build "$(build_dir "$1")" -j "$jobs"
+}
+
+check_floors() {
+    scripts/floors --objects build/check/src/CMakeFiles/loam_objects.dir
+}
+
+check_cppcheck() {
+    local source
+    cppcheck --quiet --error-exitcode=1 --inline-suppr -j "$jobs" \
+        --std=c11 --platform=unix64 -D__x86_64__ -D__linux__ -D__GNUC__=12 \
+        -D_GNU_SOURCE -DLM_CHECK_DEFAULT=1 -DLOAM_VERSION_TEXT='""' \
+        -I include -I src --enable=warning,performance,portability \
+        --suppress=missingIncludeSystem \
+        --suppressions-list=scripts/cppcheck.txt src tool examples
+}
+
+# One process a file; a file that several targets compile is looked at once.
+check_tidy() {
+    python3 - build/check/compile_commands.json build/check/tidy <<'END' || return
+import json, os, sys
+seen = {}
+for command in json.load(open(sys.argv[1])):
+    seen.setdefault(command["file"], command)
+os.makedirs(sys.argv[2], exist_ok=True)
+json.dump(list(seen.values()),
+          open(os.path.join(sys.argv[2], "compile_commands.json"), "w"))
+print(*seen, sep="\n", file=open(os.path.join(sys.argv[2], "files"), "w"))
+END
+    grep '\.c$' build/check/tidy/files | shuf |
+        xargs -P "$jobs" -n 4 clang-tidy --quiet -p build/check/tidy
+}
+
+check_all() {
+    step "formatting" check_format
+    step "licence lines" check_sources
+    step "scripts" check_scripts
+    step "documented, reference up to date" scripts/reference check
+    step "links of the documents" scripts/links
+    step "headers alone, C11 C17 C++17" scripts/headers
+    step "floors: the check itself" scripts/floors --self-test
+    step "gcc without warnings" build_of check
+    step "floors" check_floors
+    step "exports" scripts/exports build/check/src/libloam.so
+    step "clang without warnings" build_of clang
+    step "aarch64 without warnings" build_of aarch64
+    step "cppcheck" check_cppcheck
+    step "clang-tidy" check_tidy
+    echo "$checks_passed passed, $checks_failed failed"
+    [[ $checks_failed -eq 0 ]]
+}
