@@ -93,12 +93,12 @@ quietly() {
 
 # configure PRESET [-DNAME=VALUE...] runs CMake where something has changed.
 configure() {
-    local preset=$1 cache
-    cache=$(build_dir "$preset")/CMakeCache.txt
+    local preset=$1 made
+    made=$(build_dir "$preset")/build.ninja
     shift
-    if [[ $# -gt 0 || ! -f $cache || CMakePresets.json -nt $cache ]]; then
+    if [[ $# -gt 0 || ! -f $made || CMakePresets.json -nt $made ]]; then
         quietly "configure-$preset" cmake --preset "$preset" "$@" || return
-        touch "$cache"
+        touch "$made"
     fi
 }
 
@@ -109,7 +109,7 @@ configure_release() {
     local part options=() changed=
     for part in TESTS BENCH; do
         local now=OFF
-        if [[ -f build/CMakeCache.txt ]]; then
+        if [[ -f build/build.ninja ]]; then
             now=$(sed -n "s/^LOAM_BUILD_$part:[A-Z]*=//p" build/CMakeCache.txt)
         else
             changed=1
@@ -120,7 +120,7 @@ configure_release() {
         fi
         options+=("-DLOAM_BUILD_$part=${now:-OFF}")
     done
-    [[ CMakePresets.json -nt build/CMakeCache.txt ]] && changed=1
+    [[ CMakePresets.json -nt build/build.ninja ]] && changed=1
     [[ -z $changed ]] || configure release "${options[@]}"
 }
 
@@ -145,11 +145,11 @@ text_files() {
     fi | xargs -0 grep -IlZ . 2>/dev/null || true
 }
 
-# c_files prints the names of the C files in folders, one a line.
+# c_files prints the names of the C and C++ files in folders, one a line.
 c_files() {
     local folder
     for folder in "$@"; do
-        [[ -d $folder ]] && find "$folder" -name '*.[ch]' | sort
+        [[ -d $folder ]] && find "$folder" -name '*.[ch]' -o -name '*.cpp' | sort
     done
     return 0
 }
