@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT
+// guide.c: the code in docs/guide.md, compiled and run.
+
+#define _GNU_SOURCE
+
+#include <assert.h>
+#include <loam.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+// ---- Types ------------------------------------------------------------------
+
+struct point {
+    double x, y;
+};
+LOAM_TYPE_LEAF(struct point)
+
+struct edge {
+    struct vertex *to;
+    double weight;
+};
+LOAM_TYPE(struct edge, to)
+
+struct vertex {
+    char *name;
+    struct point *place;
+    struct edge nearest;     // a struct that holds a pointer
+    struct vertex *sides[4]; // an array of pointers
+    size_t edge_count;
+    struct edge edges[]; // a flexible array of structs
+};
+LOAM_TYPE(struct vertex, name, place, LOAM_NESTED(nearest, struct edge), sides,
+          LOAM_FLEX_OF(edges, struct edge))
+
+static void guide_types(void) {
+    struct vertex *v = loam_new_flex(struct vertex, edges, 3);
+    v->place = loam_new(struct point);
+    v->name = loam_printf("vertex %d", 7);
+    struct vertex *row = loam_new_array(struct vertex, 10);
+    v->edges[2].to = &row[4]; // the inside of an object keeps all of it
+    loam_collect();
+    assert(strcmp(v->name, "vertex 7") == 0);
+    assert(loam_base_of(v->edges[2].to) == row);
+}
+
+// ---- Tagged pointers --------------------------------------------------------
+
+// A value is a number, shifted left and with the lowest bit set, or a pointer
+// to a pair whose second lowest bit is set.
+struct pair {
+    uintptr_t head, tail;
+};
+
+static void pair_mark(struct loam_marker *marker, const void *object,
+                      size_t bytes) {
+    const struct pair *pair = object;
+    (void)bytes;
+    if ((pair->head & 1) == 0) {
+        loam_mark(marker, (void *)(pair->head & ~(uintptr_t)2));
+    }
+    if ((pair->tail & 1) == 0) {
+        loam_mark(marker, (void *)(pair->tail & ~(uintptr_t)2));
+    }
+}
+LOAM_TYPE_MARK(struct pair, pair_mark)
+
+static void guide_tags(void) {
+    struct pair *first = loam_new(struct pair);
+    struct pair *second = loam_new(struct pair);
+    second->head = 42 << 1 | 1;
+    first->head = (uintptr_t)second | 2;
+    first->tail = 1;
+    loam_collect();
+    assert(((struct pair *)(first->head & ~(uintptr_t)2))->head == 85);
+}
+
+// ---- Roots ------------------------------------------------------------------
+
+struct request {
+    char *body;
+};
+
+static void guide_roots(void) {
+    // The collector does not look into malloc's memory.
+    struct request *request = calloc(1, sizeof *request);
+    loam_root_add(request, sizeof *request);
+    request->body = loam_strdup("kept by the root");
+    loam_collect();
+    assert(strcmp(request->body, "kept by the root") == 0);
+    loam_root_remove(request);
+    free(request);
+}
+
+static void guide_pin(void) {
+    // The only pointer goes where nobody looks: into a pipe.
+    int ends[2];
+    assert(pipe(ends) == 0);
+    char *message = loam_pin(loam_strdup("kept by the pin"));
+    assert(write(ends[1], &message, sizeof message) == sizeof message);
+    message = NULL;
+    loam_collect();
+    assert(read(ends[0], &message, sizeof message) == sizeof message);
+    assert(strcmp(message, "kept by the pin") == 0);
+    loam_unpin(message);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+// ---- Threads ----------------------------------------------------------------
+
+static void *guide_wait(void *argument) {
+    int *ends = argument;
+    char byte;
+    loam_blocking_begin();
+    ssize_t got = read(ends[0], &byte, 1); // as long as it takes
+    loam_blocking_end();
+    assert(got == 1);
+    return loam_strdup("from the other thread");
+}
+
+static void guide_threads(void) {
+    int ends[2];
+    pthread_t thread;
+    void *result;
+    assert(pipe(ends) == 0);
+    assert(pthread_create(&thread, NULL, guide_wait, ends) == 0);
+    loam_collect();
+    assert(write(ends[1], "", 1) == 1);
+    pthread_join(thread, &result);
+    assert(strcmp(result, "from the other thread") == 0);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+// ---- Coroutines -------------------------------------------------------------
+
+static ucontext_t guide_main_context;
+static ucontext_t guide_side_context;
+static char *guide_result;
+
+static void guide_coroutine(void) {
+    char *text = loam_strdup("kept by the coroutine's stack");
+    loam_stack_switch(NULL); // back to the thread's own stack
+    swapcontext(&guide_side_context, &guide_main_context);
+    guide_result = text;
+    loam_stack_switch(NULL);
+    swapcontext(&guide_side_context, &guide_main_context);
+}
+
+static void guide_coroutines(void) {
+    size_t bytes = 64 << 10;
+    void *memory = malloc(bytes);
+    struct loam_stack *stack = loam_stack_add(memory, bytes);
+    getcontext(&guide_side_context);
+    guide_side_context.uc_stack.ss_sp = memory;
+    guide_side_context.uc_stack.ss_size = bytes;
+    makecontext(&guide_side_context, guide_coroutine, 0);
+    for (int i = 0; i < 2; i++) {
+        loam_stack_switch(stack);
+        swapcontext(&guide_main_context, &guide_side_context);
+        loam_collect();
+    }
+    assert(strcmp(guide_result, "kept by the coroutine's stack") == 0);
+    loam_stack_remove(stack);
+    free(memory);
+}
+
+// ---- Limits -----------------------------------------------------------------
+
+static void guide_limits(void) {
+    loam_heap_max_set((size_t)64 << 20);
+    char *p = loam_alloc_leaf((size_t)1 << 30);
+    assert(p == NULL);
+    fprintf(stderr, "as it should be: %s\n", loam_last_error());
+    loam_heap_max_set(0);
+}
+
+int main(void) {
+    guide_types();
+    guide_tags();
+    guide_roots();
+    guide_pin();
+    guide_threads();
+    guide_coroutines();
+    guide_limits();
+    return 0;
+}
