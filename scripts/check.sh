@@ -32,7 +32,8 @@ check_format() {
     }
 }
 
-# Every source starts with its licence.
+# Every source starts with its licence, and in src/ code is chosen by file:
+# only the OS layer asks for the machine and base/config.h for the build.
 check_sources() {
     local file wrong=0
     while read -r file; do
@@ -41,6 +42,11 @@ check_sources() {
             wrong=1
         fi
     done < <(c_files include src tests bench examples tool)
+    if c_files src | grep -v -e '^src/os/' -e '^src/base/config.h$' |
+        xargs grep -nE '^[[:space:]]*#[[:space:]]*(if|ifdef)\>'; then
+        echo "src/ has no #if outside src/os/ and src/base/config.h."
+        wrong=1
+    fi
     return $wrong
 }
 
@@ -92,7 +98,7 @@ END
 
 check_all() {
     step "formatting" check_format
-    step "licence lines" check_sources
+    step "licence lines, no #if" check_sources
     step "scripts" check_scripts
     step "documented, reference up to date" scripts/reference check
     step "links of the documents" scripts/links

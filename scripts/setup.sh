@@ -37,6 +37,9 @@ package_is_there() {
     esac
 }
 
+# Set once a package was installed: then CMake has to look around again.
+installed=
+
 # need PACKAGE... installs those that are missing, or says which they are.
 need() {
     local package missing=() as_root=()
@@ -63,6 +66,7 @@ need() {
         tail -20 build/log/apt.log >&2
         die "could not install ${missing[*]} (the end of build/log/apt.log is above)."
     fi
+    installed=1
 }
 
 need_to_build() {
@@ -96,7 +100,7 @@ configure() {
     local preset=$1 made
     made=$(build_dir "$preset")/build.ninja
     shift
-    if [[ $# -gt 0 || ! -f $made || CMakePresets.json -nt $made ]]; then
+    if [[ $# -gt 0 || -n $installed || ! -f $made || CMakePresets.json -nt $made ]]; then
         quietly "configure-$preset" cmake --preset "$preset" "$@" || return
         touch "$made"
     fi
@@ -106,7 +110,7 @@ configure() {
 # (TESTS, BENCH). What it has already it keeps; the parts that nobody has asked
 # for stay out, since their packages may be missing.
 configure_release() {
-    local part options=() changed=
+    local part options=() changed=$installed
     for part in TESTS BENCH; do
         local now=OFF
         if [[ -f build/build.ninja ]]; then
