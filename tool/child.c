@@ -127,8 +127,8 @@ int child_run(char **argv, const struct child_setting *settings,
     sigprocmask(SIG_SETMASK, &mask, NULL);
 
     close(pipe_fds[1]);
-    ssize_t got;
-    while ((got = read(pipe_fds[0], &child->start_error, sizeof(int))) < 0 &&
+    // Nothing comes where exec succeeds: the other end closes with it.
+    while (read(pipe_fds[0], &child->start_error, sizeof(int)) < 0 &&
            errno == EINTR) {
     }
     close(pipe_fds[0]);

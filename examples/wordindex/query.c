@@ -72,7 +72,7 @@ static void query_collect(struct answer *answer, struct word *const *words) {
 
 struct answer *query_answer(struct index *index, const char *query) {
     struct answer *answer = must(loam_new(struct answer));
-    struct word *words[QUERY_WORD_MAX];
+    struct word *words[QUERY_WORD_MAX] = {NULL};
     uint32_t line = 0;
     while (answer->word_count < QUERY_WORD_MAX) {
         char *text = index_next_word(&query, &line);
