@@ -44,8 +44,8 @@ static int query_compare(const void *left, const void *right) {
     return a->source->number < b->source->number ? -1 : 1;
 }
 
-static void query_collect(struct answer *answer, struct word *const *words) {
-    size_t count = answer->word_count;
+static void query_collect(struct answer *answer, struct word *const *words,
+                          size_t count) {
     answer->hits = must(loam_new_array(struct hit, words[0]->posting_count));
     for (uint32_t i = 0; i < words[0]->posting_count; i++) {
         const struct posting *postings[QUERY_WORD_MAX];
@@ -72,9 +72,10 @@ static void query_collect(struct answer *answer, struct word *const *words) {
 
 struct answer *query_answer(struct index *index, const char *query) {
     struct answer *answer = must(loam_new(struct answer));
-    struct word *words[QUERY_WORD_MAX] = {NULL};
+    struct word *words[QUERY_WORD_MAX];
+    size_t count = 0;
     uint32_t line = 0;
-    while (answer->word_count < QUERY_WORD_MAX) {
+    while (count < QUERY_WORD_MAX) {
         char *text = index_next_word(&query, &line);
         if (text == NULL) {
             break;
@@ -84,10 +85,11 @@ struct answer *query_answer(struct index *index, const char *query) {
             answer->missing = text;
             return answer;
         }
-        words[answer->word_count++] = word;
+        words[count++] = word;
     }
-    if (answer->word_count > 0) {
-        query_collect(answer, words);
+    answer->word_count = count;
+    if (count > 0) {
+        query_collect(answer, words, count);
     }
     return answer;
 }
