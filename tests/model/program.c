@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT
+// program.c: a program over the heap, made from random numbers or from bytes.
+
+#include "model/program.h"
+
+#include <loam.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "model/shadow.h"
+#include "support/survivors.h"
+
+static bool choice_is_over(const struct choice *choice) {
+    return choice->at != NULL && choice->at >= choice->end;
+}
+
+static size_t choose(struct choice *choice, size_t limit) {
+    if (choice->at == NULL) {
+        return chance_below(&choice->chance, limit);
+    }
+    size_t value = 0;
+    for (size_t span = 1; span < limit; span *= 256) {
+        value = value * 256 + (choice->at < choice->end ? *choice->at++ : 0);
+    }
+    return value % limit;
+}
+
+// A size as programs ask for: mostly small, sometimes a run of blocks.
+static size_t choose_size(struct choice *choice) {
+    switch (choose(choice, 32)) {
+    case 0:
+        return choose(choice, 300000);
+    case 1:
+    case 2:
+        return choose(choice, 40000);
+    case 3:
+    case 4:
+    case 5:
+        return choose(choice, 5000);
+    default:
+        return choose(choice, 256);
+    }
+}
+
+// A handle in use, or SHADOW_NONE: the first at or after a random place.
+static size_t choose_handle(struct shadow *s, struct choice *choice) {
+    size_t start = choose(choice, SHADOW_HANDLES);
+    for (size_t i = 0; i < SHADOW_HANDLES; i++) {
+        size_t which = (start + i) % SHADOW_HANDLES;
+        if (s->handles[which].hidden != 0) {
+            return which;
+        }
+    }
+    return SHADOW_NONE;
+}
+
+static OWN_FRAME void step_root(struct shadow *s, struct choice *choice,
+                                size_t target) {
+    struct area *area = &s->areas[choose(choice, SHADOW_AREAS)];
+    size_t word = choose(choice, SHADOW_AREA_WORDS);
+    if (!area->is_added) {
+        return;
+    }
+    bool is_set = target != SHADOW_NONE && choose(choice, 4) != 0;
+    area->targets[word] = is_set ? target : SHADOW_NONE;
+    area->words[word] = NULL;
+    if (is_set) {
+        const struct handle *h = &s->handles[target];
+        size_t offset = choose(choice, h->bytes > 0 ? h->bytes : 1);
+        area->words[word] = (char *)unhide(h->hidden) + offset;
+    }
+}
+
+static OWN_FRAME void step_pin(struct shadow *s, struct choice *choice,
+                               size_t target) {
+    struct handle *h = &s->handles[target];
+    if (h->pin_count > 0) {
+        h->pin_count--;
+        loam_unpin(unhide(h->hidden));
+    } else if (choose(choice, 8) == 0 && loam_pin(unhide(h->hidden)) != NULL) {
+        h->pin_count++;
+    }
+}
+
+static OWN_FRAME void step_refused(struct choice *choice) {
+    switch (choose(choice, 5)) {
+    case 0:
+        must(loam_alloc(SIZE_MAX - choose(choice, 5000)) == NULL);
+        break;
+    case 1:
+        must(loam_alloc_aligned(3 + 2 * choose(choice, 50), 10) == NULL);
+        break;
+    case 2:
+        must(loam_root_add(NULL, 8) == -1);
+        break;
+    case 3:
+        must(loam_new_array(void *, SIZE_MAX / 4) == NULL);
+        break;
+    default:
+        loam_release();
+        must(loam_base_of(&choice) == NULL);
+        break;
+    }
+}
+
+static OWN_FRAME void step_change(struct shadow *s, struct choice *choice,
+                                  size_t target) {
+    if (!shadow_is_alone(s, target)) {
+        return;
+    }
+    if (choose(choice, 3) == 0) {
+        shadow_drop(s, target);
+    } else {
+        shadow_resize(s, target, choose_size(choice));
+    }
+}
+
+static OWN_FRAME void step_garbage(struct choice *choice) {
+    for (size_t i = choose(choice, 200); i > 0; i--) {
+        void *p = loam_alloc(choose_size(choice) % 9000);
+        if (p != NULL && i % 3 == 0) {
+            loam_free(p);
+        }
+    }
+}
+
+static OWN_FRAME void step_make(struct shadow *s, struct choice *choice) {
+    size_t made = shadow_make(s, (enum kind)choose(choice, KIND_COUNT),
+                              choose_size(choice));
+    shadow_settle(s);
+    // Hold on to most of it at once: that is how graphs grow.
+    if (made != SHADOW_NONE && choose(choice, 4) != 0) {
+        size_t from = choose_handle(s, choice);
+        shadow_link(s, from, choose(choice, SHADOW_SLOTS), made, 0);
+    }
+}
+
+static OWN_FRAME void step(struct shadow *s, struct choice *choice) {
+    size_t what = choose(choice, 100);
+    size_t target = choose_handle(s, choice);
+    if (what < 30 || target == SHADOW_NONE) {
+        step_make(s, choice);
+    } else if (what < 60) {
+        bool is_cut = choose(choice, 4) == 0;
+        shadow_link(s, target, choose(choice, SHADOW_SLOTS),
+                    is_cut ? SHADOW_NONE : choose_handle(s, choice),
+                    choose(choice, 100000));
+    } else if (what < 68) {
+        shadow_decoy(s, target, choose_handle(s, choice));
+    } else if (what < 82) {
+        step_root(s, choice, target);
+    } else if (what < 84) {
+        shadow_area_toggle(s, choose(choice, SHADOW_AREAS));
+    } else if (what < 86) {
+        step_pin(s, choice, target);
+    } else if (what < 92) {
+        step_change(s, choice, target);
+    } else if (what < 95) {
+        step_garbage(choice);
+    } else if (what < 98) {
+        step_refused(choice);
+    } else {
+        collect_clean();
+    }
+}
+
+void program_run(struct choice *choice, size_t step_limit) {
+    struct shadow *s = shadow_new();
+    for (size_t i = 0; i < step_limit && !choice_is_over(choice); i++) {
+        step(s, choice);
+        stack_clear();
+        shadow_settle(s);
+        if (i % 256 == 0) {
+            loam_verify();
+        }
+    }
+    collect_clean();
+    shadow_settle(s);
+    // Over a long run stale words cannot hold on to much.
+    if (s->dead_count > 1000) {
+        must(s->retained_count <= s->dead_count / 10);
+    }
+    shadow_free(s);
+    loam_verify();
+}

@@ -1,0 +1,460 @@
+// SPDX-License-Identifier: MIT
+// shadow.c: a naive second book of the heap.
+
+#include "model/shadow.h"
+
+#include <loam.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/survivors.h"
+
+struct model_pair {
+    void *left;
+    uintptr_t decoy;
+    void *right;
+    uint64_t serial;
+};
+LOAM_TYPE(struct model_pair, left, right)
+
+struct model_flex {
+    uint64_t serial;
+    uintptr_t decoy;
+    void *tail[];
+};
+LOAM_TYPE(struct model_flex, LOAM_FLEX(tail))
+
+struct model_marked {
+    uintptr_t complements[3];
+    uint64_t serial;
+    uintptr_t decoy;
+};
+
+static void model_mark(struct loam_marker *marker, const void *object,
+                       size_t bytes) {
+    const struct model_marked *m = object;
+    for (size_t i = 0; bytes >= sizeof *m && i < 3; i++) {
+        if (m->complements[i] != 0) {
+            loam_mark(marker, unhide(m->complements[i]));
+        }
+    }
+}
+LOAM_TYPE_MARK(struct model_marked, model_mark)
+
+struct shadow *shadow_new(void) {
+    struct shadow *s = calloc(1, sizeof *s);
+    must(s != NULL);
+    for (size_t i = 0; i < SHADOW_AREAS; i++) {
+        s->areas[i].words = calloc(SHADOW_AREA_WORDS, sizeof(void *));
+        must(s->areas[i].words != NULL);
+        for (size_t w = 0; w < SHADOW_AREA_WORDS; w++) {
+            s->areas[i].targets[w] = SHADOW_NONE;
+        }
+    }
+    struct loam_stats stats;
+    loam_stats_get(&stats);
+    s->collection_count = stats.collection_count;
+    return s;
+}
+
+void shadow_free(struct shadow *s) {
+    for (size_t i = 0; i < SHADOW_HANDLES; i++) {
+        struct handle *h = &s->handles[i];
+        for (; h->hidden != 0 && h->pin_count > 0; h->pin_count--) {
+            loam_unpin(unhide(h->hidden));
+        }
+    }
+    for (size_t i = 0; i < SHADOW_AREAS; i++) {
+        if (s->areas[i].is_added) {
+            loam_root_remove(s->areas[i].words);
+        }
+        free(s->areas[i].words);
+    }
+    free(s);
+}
+
+// ---- Layouts ----------------------------------------------------------------
+
+// The word of an object that holds pointer number `slot`.
+static size_t word_of_slot(enum kind kind, size_t slot) {
+    switch (kind) {
+    case KIND_PAIR:
+    case KIND_ARRAY:
+        return slot / 2 * 4 + slot % 2 * 2;
+    case KIND_FLEX:
+        return 2 + slot;
+    default:
+        return slot;
+    }
+}
+
+static size_t slots_of(enum kind kind, size_t bytes) {
+    size_t slots = 0;
+    switch (kind) {
+    case KIND_RAW:
+        slots = bytes / 8;
+        break;
+    case KIND_PAIR:
+        return 2;
+    case KIND_ARRAY:
+        slots = bytes / sizeof(struct model_pair) * 2;
+        break;
+    case KIND_FLEX:
+        slots = (bytes - 16) / 8;
+        break;
+    case KIND_MARKED:
+        return 3;
+    default:
+        return 0;
+    }
+    return slots < SHADOW_SLOTS ? slots : SHADOW_SLOTS;
+}
+
+// Where the bytes begin that hold a pattern, for the kinds that have some.
+static size_t pattern_start(const struct handle *h) {
+    return h->kind == KIND_RAW ? h->slot_count * 8 : 8;
+}
+
+// Not one that eight of could look like an address.
+static unsigned char pattern_byte(const struct handle *h, size_t i) {
+    return (unsigned char)(0xE0 | ((h->serial * 7 + i) & 0x0F));
+}
+
+static bool has_pattern(const struct handle *h) {
+    return h->kind == KIND_RAW || h->kind == KIND_LEAF;
+}
+
+// The words that hold the serial number, for the kinds that have it.
+static size_t serial_word(const struct handle *h, size_t element) {
+    return h->kind == KIND_FLEX ? 0 : element * 4 + 3;
+}
+
+static size_t element_count(const struct handle *h) {
+    return h->kind == KIND_ARRAY ? h->bytes / sizeof(struct model_pair) : 1;
+}
+
+static void pattern_write(const struct handle *h, void *object, size_t from) {
+    unsigned char *bytes = object;
+    uint64_t *words = object;
+    for (size_t i = from; has_pattern(h) && i < h->bytes; i++) {
+        bytes[i] = pattern_byte(h, i);
+    }
+    for (size_t e = 0; !has_pattern(h) && e < element_count(h); e++) {
+        words[serial_word(h, e)] = h->serial;
+    }
+}
+
+static const char *type_name_of(enum kind kind) {
+    static const char *const names[KIND_COUNT] = {
+        [KIND_PAIR] = "struct model_pair",
+        [KIND_ARRAY] = "struct model_pair",
+        [KIND_FLEX] = "struct model_flex",
+        [KIND_MARKED] = "struct model_marked",
+    };
+    return names[kind];
+}
+
+// ---- Making and changing ----------------------------------------------------
+
+static void *allocate(enum kind kind, size_t *bytes) {
+    size_t n = *bytes / sizeof(struct model_pair) + 1;
+    switch (kind) {
+    case KIND_RAW:
+        return loam_alloc(*bytes);
+    case KIND_LEAF:
+        return loam_alloc_leaf(*bytes);
+    case KIND_PAIR:
+        *bytes = sizeof(struct model_pair);
+        return loam_new(struct model_pair);
+    case KIND_ARRAY:
+        *bytes = n * sizeof(struct model_pair);
+        return loam_new_array(struct model_pair, n);
+    case KIND_FLEX:
+        n = *bytes / 8;
+        *bytes = sizeof(struct model_flex) + n * 8;
+        return loam_new_flex(struct model_flex, tail, n);
+    default:
+        *bytes = sizeof(struct model_marked);
+        return loam_new(struct model_marked);
+    }
+}
+
+static void require_zero(const void *object, size_t from, size_t to) {
+    const unsigned char *bytes = object;
+    for (size_t i = from; i < to; i++) {
+        must(bytes[i] == 0);
+    }
+}
+
+static size_t free_handle(const struct shadow *s) {
+    for (size_t i = 0; i < SHADOW_HANDLES; i++) {
+        if (s->handles[i].hidden == 0) {
+            return i;
+        }
+    }
+    return SHADOW_NONE;
+}
+
+OWN_FRAME size_t shadow_make(struct shadow *s, enum kind kind, size_t bytes) {
+    size_t which = free_handle(s);
+    if (which == SHADOW_NONE) {
+        return SHADOW_NONE;
+    }
+    void *object = allocate(kind, &bytes);
+    if (object == NULL) {
+        must(loam_last_status() != LOAM_OK);
+        return SHADOW_NONE;
+    }
+    if (kind != KIND_LEAF) {
+        require_zero(object, 0, bytes);
+    }
+    struct handle *h = &s->handles[which];
+    *h = (struct handle){.hidden = hide(object),
+                         .kind = kind,
+                         .bytes = bytes,
+                         .slot_count = slots_of(kind, bytes),
+                         .is_fresh = true,
+                         .serial = ++s->next_serial};
+    for (size_t i = 0; i < SHADOW_SLOTS; i++) {
+        h->edges[i] = (struct edge){SHADOW_NONE, ~(uintptr_t)0};
+    }
+    pattern_write(h, object, kind == KIND_LEAF ? 0 : pattern_start(h));
+    return which;
+}
+
+OWN_FRAME void shadow_link(struct shadow *s, size_t from, size_t slot,
+                           size_t target, size_t offset) {
+    struct handle *h = &s->handles[from];
+    if (h->slot_count == 0) {
+        return;
+    }
+    slot %= h->slot_count;
+    uintptr_t word = 0;
+    if (target != SHADOW_NONE) {
+        const struct handle *t = &s->handles[target];
+        word = (uintptr_t)unhide(t->hidden) +
+               (t->bytes > 0 ? offset % t->bytes : 0);
+        word = h->kind == KIND_MARKED ? ~word : word;
+    }
+    uintptr_t *object = unhide(h->hidden);
+    object[word_of_slot(h->kind, slot)] = word;
+    h->edges[slot] = (struct edge){target, ~word};
+}
+
+OWN_FRAME void shadow_decoy(struct shadow *s, size_t from, size_t target) {
+    struct handle *h = &s->handles[from];
+    uintptr_t *object = unhide(h->hidden);
+    uintptr_t address = (uintptr_t)unhide(s->handles[target].hidden);
+    if (h->kind == KIND_LEAF && h->bytes >= 8) {
+        object[0] = address; // The pattern of a leaf is checked from byte 8.
+    } else if (h->kind == KIND_PAIR || h->kind == KIND_ARRAY ||
+               h->kind == KIND_FLEX) {
+        object[1] = address;
+    } else if (h->kind == KIND_MARKED) {
+        object[4] = address;
+    }
+}
+
+OWN_FRAME void shadow_resize(struct shadow *s, size_t which, size_t bytes) {
+    struct handle *h = &s->handles[which];
+    if (h->kind == KIND_FLEX) {
+        bytes = sizeof(struct model_flex) + bytes / 8 * 8;
+    } else if (!has_pattern(h)) {
+        return;
+    }
+    unsigned char *object = loam_realloc(unhide(h->hidden), bytes);
+    if (object == NULL) {
+        must(is_live(h->hidden));
+        return;
+    }
+    size_t common = bytes < h->bytes ? bytes : h->bytes;
+    for (size_t i = pattern_start(h); has_pattern(h) && i < common; i++) {
+        must(object[i] == pattern_byte(h, i));
+    }
+    if (h->kind != KIND_LEAF && bytes > h->bytes) {
+        require_zero(object, h->bytes, bytes);
+    }
+    h->hidden = hide(object);
+    h->bytes = bytes;
+    h->is_fresh = true;
+    size_t slots = slots_of(h->kind, bytes);
+    if (slots < h->slot_count || h->kind == KIND_FLEX) {
+        h->slot_count = slots;
+    }
+    for (size_t i = h->slot_count; i < SHADOW_SLOTS; i++) {
+        h->edges[i] = (struct edge){SHADOW_NONE, ~(uintptr_t)0};
+    }
+    pattern_write(h, object, has_pattern(h) ? pattern_start(h) : 0);
+}
+
+OWN_FRAME void shadow_drop(struct shadow *s, size_t which) {
+    loam_free(unhide(s->handles[which].hidden));
+    must(!is_live(s->handles[which].hidden));
+    s->handles[which].hidden = 0;
+}
+
+bool shadow_is_alone(const struct shadow *s, size_t which) {
+    if (s->handles[which].pin_count > 0) {
+        return false;
+    }
+    for (size_t i = 0; i < SHADOW_AREAS * SHADOW_AREA_WORDS; i++) {
+        const struct area *area = &s->areas[i / SHADOW_AREA_WORDS];
+        if (area->targets[i % SHADOW_AREA_WORDS] == which) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < SHADOW_HANDLES; i++) {
+        const struct handle *h = &s->handles[i];
+        for (size_t e = 0; h->hidden != 0 && e < h->slot_count; e++) {
+            if (h->edges[e].target == which) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+void shadow_area_toggle(struct shadow *s, size_t which) {
+    struct area *area = &s->areas[which];
+    if (!area->is_added) {
+        area->is_added = loam_root_add(area->words, SHADOW_AREA_WORDS *
+                                                        sizeof(void *)) == 0;
+        return;
+    }
+    loam_root_remove(area->words);
+    area->is_added = false;
+    for (size_t w = 0; w < SHADOW_AREA_WORDS; w++) {
+        area->words[w] = NULL;
+        area->targets[w] = SHADOW_NONE;
+    }
+}
+
+// ---- Comparing --------------------------------------------------------------
+
+// Marks what can be reached, by going over all edges until nothing changes.
+static void shadow_reach(struct shadow *s) {
+    bool is_changed = true;
+    for (size_t i = 0; i < SHADOW_HANDLES; i++) {
+        struct handle *h = &s->handles[i];
+        h->is_reached = h->hidden != 0 && (h->pin_count > 0 || h->is_fresh);
+    }
+    for (size_t i = 0; i < SHADOW_AREAS * SHADOW_AREA_WORDS; i++) {
+        const struct area *area = &s->areas[i / SHADOW_AREA_WORDS];
+        size_t target = area->targets[i % SHADOW_AREA_WORDS];
+        if (area->is_added && target != SHADOW_NONE) {
+            s->handles[target].is_reached = true;
+        }
+    }
+    while (is_changed) {
+        is_changed = false;
+        for (size_t i = 0; i < SHADOW_HANDLES; i++) {
+            const struct handle *h = &s->handles[i];
+            for (size_t e = 0; h->is_reached && e < h->slot_count; e++) {
+                size_t t = h->edges[e].target;
+                if (t != SHADOW_NONE && !s->handles[t].is_reached) {
+                    s->handles[t].is_reached = true;
+                    is_changed = true;
+                }
+            }
+        }
+    }
+}
+
+static _Noreturn void shadow_differs(const struct handle *h, const char *what,
+                                     size_t at) {
+    fprintf(stderr,
+            "model: object %llu (kind %d, %zu bytes, at %p): %s %zu differs; "
+            "the heap knows %p of %zu bytes there\n",
+            (unsigned long long)h->serial, (int)h->kind, h->bytes,
+            unhide(h->hidden), what, at, loam_base_of(unhide(h->hidden)),
+            loam_size_of(unhide(h->hidden)));
+    abort();
+}
+
+static void require_intact(const struct handle *h) {
+    const void *object = unhide(h->hidden);
+    const unsigned char *bytes = object;
+    const uintptr_t *words = object;
+    if (!is_live(h->hidden) || loam_size_of(object) < h->bytes) {
+        shadow_differs(h, "size", 0);
+    }
+    const struct loam_type *type = loam_type_of(object);
+    const char *name = type_name_of(h->kind);
+    if ((type == NULL) != (name == NULL) ||
+        (type != NULL && strcmp(loam_type_name(type), name) != 0)) {
+        shadow_differs(h, "type", 0);
+    }
+    for (size_t i = 0; i < h->slot_count; i++) {
+        if (words[word_of_slot(h->kind, i)] != ~h->edges[i].content) {
+            shadow_differs(h, "slot", i);
+        }
+    }
+    for (size_t i = pattern_start(h); has_pattern(h) && i < h->bytes; i++) {
+        if (bytes[i] != pattern_byte(h, i)) {
+            shadow_differs(h, "byte", i);
+        }
+    }
+    for (size_t e = 0; !has_pattern(h) && e < element_count(h); e++) {
+        if (words[serial_word(h, e)] != h->serial) {
+            shadow_differs(h, "element", e);
+        }
+    }
+}
+
+// Of the retained objects, how many are not simply kept by another one.
+static size_t retained_from_outside(struct shadow *s) {
+    size_t count = 0;
+    for (size_t i = 0; i < SHADOW_HANDLES; i++) {
+        count += s->handles[i].is_retained ? 1 : 0;
+    }
+    static bool is_kept[SHADOW_HANDLES];
+    memset(is_kept, 0, sizeof is_kept);
+    for (size_t i = 0; i < SHADOW_HANDLES; i++) {
+        const struct handle *h = &s->handles[i];
+        for (size_t e = 0; h->is_retained && e < h->slot_count; e++) {
+            size_t t = h->edges[e].target;
+            if (t != SHADOW_NONE && t != i && s->handles[t].is_retained &&
+                !is_kept[t]) {
+                is_kept[t] = true;
+                count--;
+            }
+        }
+    }
+    return count;
+}
+
+static void shadow_compare(struct shadow *s) {
+    shadow_reach(s);
+    for (size_t i = 0; i < SHADOW_HANDLES; i++) {
+        struct handle *h = &s->handles[i];
+        h->is_retained = false;
+        if (h->hidden != 0 && h->is_reached) {
+            require_intact(h);
+        } else if (h->hidden != 0) {
+            s->dead_count++;
+            h->is_retained = is_live(h->hidden);
+            s->retained_count += h->is_retained ? 1 : 0;
+        }
+    }
+    must(retained_from_outside(s) <= SURVIVORS_SLACK);
+    for (size_t i = 0; i < SHADOW_HANDLES; i++) {
+        struct handle *h = &s->handles[i];
+        if (h->hidden != 0 && !h->is_reached) {
+            h->hidden = 0;
+            h->slot_count = 0;
+        }
+    }
+}
+
+OWN_FRAME void shadow_settle(struct shadow *s) {
+    struct loam_stats stats;
+    loam_stats_get(&stats);
+    if (stats.collection_count != s->collection_count) {
+        s->collection_count = stats.collection_count;
+        shadow_compare(s);
+    }
+    for (size_t i = 0; i < SHADOW_HANDLES; i++) {
+        s->handles[i].is_fresh = false;
+    }
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+// shadow.h: a naive second book of the heap.
+//
+// For every object that a random program makes, the shadow keeps a handle in
+// malloc's memory with the object's address hidden, what it should contain and
+// to which handles its pointers lead. From its own roots it works out by the
+// simplest method what must be alive, and holds that against the heap.
+
+#ifndef LOAM_TESTS_MODEL_SHADOW_H
+#define LOAM_TESTS_MODEL_SHADOW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SHADOW_HANDLES 400
+#define SHADOW_AREAS 12      // root areas
+#define SHADOW_AREA_WORDS 6  // pointers in each
+#define SHADOW_SLOTS 24      // pointers in one object
+
+enum kind {
+    KIND_RAW,    // scanned conservatively
+    KIND_LEAF,   // never scanned; full of addresses
+    KIND_PAIR,   // two described pointers, and addresses in other fields
+    KIND_ARRAY,  // an array of those
+    KIND_FLEX,   // a flexible array of pointers
+    KIND_MARKED, // complemented pointers and a mark function
+    KIND_COUNT,
+};
+
+struct edge {
+    size_t target;     // a handle, or SHADOW_NONE
+    uintptr_t content; // the complement of the word in the object
+};
+
+#define SHADOW_NONE SIZE_MAX
+
+struct handle {
+    uintptr_t hidden; // 0: this handle is free
+    enum kind kind;
+    size_t bytes;
+    size_t slot_count;
+    struct edge edges[SHADOW_SLOTS];
+    size_t pin_count;
+    uint64_t serial; // what its pattern is made of
+    bool is_fresh; // given out since the last shadow_settle
+    bool is_reached;
+    bool is_retained;
+};
+
+struct area {
+    void **words; // in malloc's memory
+    size_t targets[SHADOW_AREA_WORDS];
+    bool is_added;
+};
+
+struct shadow {
+    struct handle handles[SHADOW_HANDLES];
+    struct area areas[SHADOW_AREAS];
+    uint64_t next_serial;
+    uint64_t collection_count; // of the heap, when last looked
+    size_t dead_count;         // unreachable objects met, over all collections
+    size_t retained_count;     // of those, how many were kept all the same
+};
+
+struct shadow *shadow_new(void);
+void shadow_free(struct shadow *shadow);
+
+// shadow_make allocates an object of a kind and writes its pattern. Returns
+// its handle, or SHADOW_NONE where there is no room. Making one may collect:
+// call shadow_settle before any other handle is used.
+size_t shadow_make(struct shadow *shadow, enum kind kind, size_t bytes);
+
+// shadow_link stores a pointer `offset` bytes into the target (SHADOW_NONE:
+// NULL) in a slot of an object.
+void shadow_link(struct shadow *shadow, size_t from, size_t slot,
+                 size_t target, size_t offset);
+
+// shadow_decoy stores the target's address where the object is not scanned.
+void shadow_decoy(struct shadow *shadow, size_t from, size_t target);
+
+// shadow_resize reallocates an object that nothing else refers to.
+void shadow_resize(struct shadow *shadow, size_t which, size_t bytes);
+
+// shadow_drop frees an object by hand; nothing may refer to it.
+void shadow_drop(struct shadow *shadow, size_t which);
+
+// shadow_is_alone says that no root, pin or object refers to a handle.
+bool shadow_is_alone(const struct shadow *shadow, size_t which);
+
+// shadow_area_toggle adds a root area, or empties and removes it.
+void shadow_area_toggle(struct shadow *shadow, size_t which);
+
+// shadow_settle compares shadow and heap if the heap has collected since the
+// last call, and forgets what is dead. Aborts on any difference.
+void shadow_settle(struct shadow *shadow);
+
+#endif // LOAM_TESTS_MODEL_SHADOW_H

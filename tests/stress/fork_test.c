@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: MIT
+// fork_test.c: fork in programs whose other threads are allocating.
+
+#include <loam.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "support/body.h"
+#include "support/framework.h"
+#include "support/place.h"
+#include "support/scene.h"
+#include "support/survivors.h"
+
+// A child that hangs is ended by SIGALRM after this long.
+#define CHILD_TIMEOUT_S 30
+
+static struct body *kept[200];
+static int is_over;
+
+static OWN_FRAME void fill_kept(uint64_t seed) {
+    struct chance chance = chance_start(seed);
+    for (size_t i = 0; i < COUNT_OF(kept); i++) {
+        kept[i] = body_new(&chance, seed, 3000);
+        must(kept[i] != NULL);
+        kept[i]->links[0] = kept[i / 2];
+    }
+}
+
+static OWN_FRAME void check_kept(void) {
+    struct chance chance = chance_start(1);
+    for (size_t i = 0; i < COUNT_OF(kept); i++) {
+        body_walk(&chance, kept[i], 20);
+    }
+}
+
+static OWN_FRAME void allocate_for_a_while(uint64_t seed, size_t count) {
+    struct chance chance = chance_start(seed);
+    struct body *ring[32] = {NULL};
+    for (size_t i = 0; i < count; i++) {
+        struct body *b = body_new(&chance, i, 5000);
+        must(b != NULL);
+        b->links[0] = ring[chance_below(&chance, 32)];
+        b->links[1] = NULL;
+        ring[i % 32] = b;
+        if (i % 3 == 0) {
+            b->links[0] = NULL;
+        }
+        body_walk(&chance, b, 5);
+    }
+}
+
+static void *allocate_until_over(void *argument) {
+    for (size_t i = 0; __atomic_load_n(&is_over, __ATOMIC_ACQUIRE) == 0; i++) {
+        allocate_for_a_while((uintptr_t)argument + i, 500);
+        if ((uintptr_t)argument == 1) {
+            loam_collect();
+        }
+    }
+    return NULL;
+}
+
+static void *allocate_in_child_thread(void *argument) {
+    allocate_for_a_while((uintptr_t)argument, 2000);
+    loam_collect();
+    return NULL;
+}
+
+static _Noreturn void be_a_child(bool has_threads) {
+    alarm(CHILD_TIMEOUT_S);
+    check_kept();
+    allocate_for_a_while(3, 1000);
+    collect_clean();
+    check_kept();
+    if (has_threads) {
+        pthread_t threads[2];
+        for (size_t i = 0; i < 2; i++) {
+            must(pthread_create(&threads[i], NULL, allocate_in_child_thread,
+                                (void *)(i + 1)) == 0);
+        }
+        loam_collect();
+        for (size_t i = 0; i < 2; i++) {
+            must(pthread_join(threads[i], NULL) == 0);
+        }
+    }
+    check_kept();
+    loam_verify();
+    _exit(7);
+}
+
+static void expect_child(pid_t child) {
+    must(child >= 0);
+    int status = child_wait(child);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 7) {
+        print_message("the child ended with status %#x\n", (unsigned)status);
+    }
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+}
+
+static void a_child_has_a_heap_that_works(void **state) {
+    (void)state;
+    fill_kept(1);
+    for (int i = 0; i < 10; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            be_a_child(i % 2 == 0);
+        }
+        expect_child(child);
+        check_kept();
+        collect_clean();
+    }
+}
+
+static void the_parent_of_a_fork_amid_allocations_goes_on(void **state) {
+    (void)state;
+    if (place_has_tsan()) {
+        skip(); // It forbids threads in a child of a program with threads.
+    }
+    pthread_t threads[3];
+    is_over = 0;
+    fill_kept(2);
+    for (size_t i = 0; i < 3; i++) {
+        must(pthread_create(&threads[i], NULL, allocate_until_over,
+                            (void *)(i + 1)) == 0);
+    }
+    for (size_t i = 0; i < place_scaled(60); i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            be_a_child(i % 4 == 0);
+        }
+        expect_child(child);
+        check_kept();
+    }
+    __atomic_store_n(&is_over, 1, __ATOMIC_RELEASE);
+    for (size_t i = 0; i < 3; i++) {
+        must(pthread_join(threads[i], NULL) == 0);
+    }
+    check_kept();
+    loam_verify();
+}
+
+static void a_grandchild_works_too(void **state) {
+    (void)state;
+    fill_kept(3);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(CHILD_TIMEOUT_S);
+        allocate_for_a_while(1, 500);
+        pid_t grandchild = fork();
+        if (grandchild == 0) {
+            be_a_child(true);
+        }
+        int status = child_wait(grandchild);
+        check_kept();
+        _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+    }
+    expect_child(child);
+}
+
+static void *fork_from_a_thread(void *argument) {
+    (void)argument;
+    void *place[50];
+    struct survivors list = survivors_new(50);
+    fill_place(place, 50, 64, &list);
+    pid_t child = fork();
+    if (child == 0) {
+        // The forking thread is the only one left, and its stack still counts.
+        alarm(CHILD_TIMEOUT_S);
+        collect_clean();
+        must(survivors_count(&list) == 50);
+        must(is_place_intact(place, 50, 64));
+        be_a_child(false);
+    }
+    expect_child(child);
+    must(is_place_intact(place, 50, 64));
+    survivors_free(&list);
+    return NULL;
+}
+
+static void any_thread_may_fork(void **state) {
+    (void)state;
+    fill_kept(4);
+    for (int i = 0; i < 10; i++) {
+        pthread_t thread;
+        must(pthread_create(&thread, NULL, fork_from_a_thread, NULL) == 0);
+        must(pthread_join(thread, NULL) == 0);
+    }
+}
+
+static void fork_and_exec_leaves_the_heap_alone(void **state) {
+    (void)state;
+    fill_kept(5);
+    for (int i = 0; i < 20; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            execl("/bin/sh", "sh", "-c", "exit 7", (char *)NULL);
+            _exit(1);
+        }
+        allocate_for_a_while(1, 200);
+        expect_child(child);
+    }
+    check_kept();
+}
+
+static void threads_of_the_parent_leave_nothing_in_the_child(void **state) {
+    (void)state;
+    pthread_t thread;
+    is_over = 0;
+    must(pthread_create(&thread, NULL, allocate_until_over, (void *)5) == 0);
+    fill_kept(6);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(CHILD_TIMEOUT_S);
+        struct loam_stats stats;
+        loam_collect();
+        loam_stats_get(&stats);
+        must(stats.thread_count == 1);
+        _exit(7);
+    }
+    expect_child(child);
+    __atomic_store_n(&is_over, 1, __ATOMIC_RELEASE);
+    must(pthread_join(thread, NULL) == 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_child_has_a_heap_that_works),
+        cmocka_unit_test(the_parent_of_a_fork_amid_allocations_goes_on),
+        cmocka_unit_test(a_grandchild_works_too),
+        cmocka_unit_test(any_thread_may_fork),
+        cmocka_unit_test(fork_and_exec_leaves_the_heap_alone),
+        cmocka_unit_test(threads_of_the_parent_leave_nothing_in_the_child),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
