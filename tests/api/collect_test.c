@@ -114,8 +114,7 @@ static void the_census_starts_with_the_largest(void **state) {
 static void the_census_fills_no_more_than_its_room(void **state) {
     (void)state;
     make_census_list(10);
-    struct loam_type_stats entries[2] = {{.name = NULL},
-                                         {.name = "untouched"}};
+    struct loam_type_stats entries[2] = {{.name = NULL}, {.name = "untouched"}};
     size_t count = loam_type_stats_get(entries, 1);
     assert_true(count >= 1);
     assert_non_null(entries[0].name);

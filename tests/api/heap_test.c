@@ -210,7 +210,8 @@ static void realloc_keeps_contents_and_zeroes_the_new_bytes(void **state) {
     }
 }
 
-static void realloc_shrinks_and_what_is_cut_off_comes_back_zeroed(void **state) {
+static void realloc_shrinks_and_what_is_cut_off_comes_back_zeroed(
+    void **state) {
     (void)state;
     for (size_t bytes = 64; bytes <= (size_t)1 << 20; bytes *= 4) {
         unsigned char *p = loam_alloc(bytes);
@@ -393,9 +394,12 @@ static void what_is_no_object_has_no_base_and_no_size(void **state) {
     (void)state;
     static int in_static_data;
     int on_the_stack = 0;
-    const void *const strangers[] = {NULL, &in_static_data, &on_the_stack,
+    const void *const strangers[] = {NULL,
+                                     &in_static_data,
+                                     &on_the_stack,
                                      (const void *)strlen,
-                                     "text", (const void *)(uintptr_t)1,
+                                     "text",
+                                     (const void *)(uintptr_t)1,
                                      (const void *)UINTPTR_MAX};
     for (size_t i = 0; i < COUNT_OF(strangers); i++) {
         assert_null(loam_base_of(strangers[i]));
@@ -419,8 +423,7 @@ int main(void) {
         cmocka_unit_test(an_impossible_alignment_is_a_bad_argument),
         cmocka_unit_test(realloc_of_null_allocates),
         cmocka_unit_test(realloc_keeps_contents_and_zeroes_the_new_bytes),
-        cmocka_unit_test(
-            realloc_shrinks_and_what_is_cut_off_comes_back_zeroed),
+        cmocka_unit_test(realloc_shrinks_and_what_is_cut_off_comes_back_zeroed),
         cmocka_unit_test(realloc_to_zero_bytes_still_gives_an_object),
         cmocka_unit_test(a_leaf_stays_a_leaf_when_it_moves),
         cmocka_unit_test(a_scanned_object_stays_scanned_when_it_moves),

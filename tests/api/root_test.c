@@ -334,21 +334,20 @@ static void objects_outlive_a_longjmp(void **state) {
 // and nowhere else, and spins until *is_done.
 static OWN_FRAME void hold_in_vectors(uintptr_t *hidden, const int *is_done,
                                       int *is_holding) {
-    __asm__ volatile(
-        "pcmpeqd %%xmm15, %%xmm15\n\t"
-        "movdqu   (%0), %%xmm8\n\t  pxor %%xmm15, %%xmm8\n\t"
-        "movdqu 16(%0), %%xmm9\n\t  pxor %%xmm15, %%xmm9\n\t"
-        "movdqu 32(%0), %%xmm10\n\t pxor %%xmm15, %%xmm10\n\t"
-        "movdqu 48(%0), %%xmm11\n\t pxor %%xmm15, %%xmm11\n\t"
-        "movl $1, (%2)\n"
-        "1: pause\n\t cmpl $0, (%1)\n\t je 1b\n\t"
-        "pxor %%xmm15, %%xmm8\n\t  movdqu %%xmm8,   (%0)\n\t"
-        "pxor %%xmm15, %%xmm9\n\t  movdqu %%xmm9, 16(%0)\n\t"
-        "pxor %%xmm15, %%xmm10\n\t movdqu %%xmm10, 32(%0)\n\t"
-        "pxor %%xmm15, %%xmm11\n\t movdqu %%xmm11, 48(%0)\n\t"
-        :
-        : "r"(hidden), "r"(is_done), "r"(is_holding)
-        : "memory", "xmm8", "xmm9", "xmm10", "xmm11", "xmm15");
+    __asm__ volatile("pcmpeqd %%xmm15, %%xmm15\n\t"
+                     "movdqu   (%0), %%xmm8\n\t  pxor %%xmm15, %%xmm8\n\t"
+                     "movdqu 16(%0), %%xmm9\n\t  pxor %%xmm15, %%xmm9\n\t"
+                     "movdqu 32(%0), %%xmm10\n\t pxor %%xmm15, %%xmm10\n\t"
+                     "movdqu 48(%0), %%xmm11\n\t pxor %%xmm15, %%xmm11\n\t"
+                     "movl $1, (%2)\n"
+                     "1: pause\n\t cmpl $0, (%1)\n\t je 1b\n\t"
+                     "pxor %%xmm15, %%xmm8\n\t  movdqu %%xmm8,   (%0)\n\t"
+                     "pxor %%xmm15, %%xmm9\n\t  movdqu %%xmm9, 16(%0)\n\t"
+                     "pxor %%xmm15, %%xmm10\n\t movdqu %%xmm10, 32(%0)\n\t"
+                     "pxor %%xmm15, %%xmm11\n\t movdqu %%xmm11, 48(%0)\n\t"
+                     :
+                     : "r"(hidden), "r"(is_done), "r"(is_holding)
+                     : "memory", "xmm8", "xmm9", "xmm10", "xmm11", "xmm15");
 }
 
 struct vector_case {
@@ -368,8 +367,7 @@ static void *vector_thread(void *argument) {
     struct vector_case *shared = argument;
     make_eight(&shared->list);
     stack_clear();
-    hold_in_vectors(shared->list.hidden, &shared->is_done,
-                    &shared->is_holding);
+    hold_in_vectors(shared->list.hidden, &shared->is_done, &shared->is_holding);
     return NULL;
 }
 

@@ -136,9 +136,8 @@ static void scene_settings(void) {
 }
 
 static const struct scene scenes[] = {
-    {"words", scene_words},       {"refused", scene_refused},
-    {"full", scene_full},         {"large", scene_large},
-    {"settings", scene_settings},
+    {"words", scene_words}, {"refused", scene_refused},   {"full", scene_full},
+    {"large", scene_large}, {"settings", scene_settings},
 };
 
 // ---- Tests ------------------------------------------------------------------
@@ -185,11 +184,13 @@ static void a_collection_at_every_slow_allocation_is_survived(void **state) {
 
 static void refused_requests_to_the_system_are_survived(void **state) {
     (void)state;
-    const char *const settings[] = {
-        "LOAM_TORTURE=refuse:1", "LOAM_TORTURE=refuse:2",
-        "LOAM_TORTURE=refuse:3", "LOAM_TORTURE=refuse:5",
-        "LOAM_TORTURE=refuse:7", "LOAM_TORTURE=refuse:20",
-        "LOAM_TORTURE=refuse:3,collect:50,yield:7"};
+    const char *const settings[] = {"LOAM_TORTURE=refuse:1",
+                                    "LOAM_TORTURE=refuse:2",
+                                    "LOAM_TORTURE=refuse:3",
+                                    "LOAM_TORTURE=refuse:5",
+                                    "LOAM_TORTURE=refuse:7",
+                                    "LOAM_TORTURE=refuse:20",
+                                    "LOAM_TORTURE=refuse:3,collect:50,yield:7"};
     for (size_t i = 0; i < COUNT_OF(settings); i++) {
         const char *const one[] = {settings[i], NULL};
         const struct outcome *o = scene_play("refused", one);
@@ -207,8 +208,7 @@ static void sizes_are_read_with_their_suffixes(void **state) {
     const struct outcome *o = scene_play("settings", one);
     expect_good(o, "max 67108864 min 307200 growth 55");
     expect_good(o, "markers 1\n");
-    const char *const two[] = {"LOAM_HEAP_MAX=2G", "LOAM_HEAP_MIN=12345",
-                               NULL};
+    const char *const two[] = {"LOAM_HEAP_MAX=2G", "LOAM_HEAP_MIN=12345", NULL};
     expect_good(scene_play("settings", two), "max 2147483648 min 12345");
 }
 
@@ -247,7 +247,8 @@ static void a_nonsense_setting_is_named_and_passed_over(void **state) {
         expect_good(o, "counted");
         char name[64] = {0};
         strncpy(name, wrong[i][0], strcspn(wrong[i][0], "="));
-        if (strstr(o->err, name) == NULL || strstr(o->err, wrong[i][1]) == NULL) {
+        if (strstr(o->err, name) == NULL ||
+            strstr(o->err, wrong[i][1]) == NULL) {
             print_message("%s said: %s\n", wrong[i][0], o->err);
         }
         assert_non_null(strstr(o->err, name));
@@ -281,8 +282,9 @@ static void expect_report(const char *path) {
            strcmp(line, "end\n") != 0) {
         uint64_t n[4];
         char name[256];
-        if (sscanf(line, "type %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
-                         " %255[^\n]",
+        if (sscanf(line,
+                   "type %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
+                   " %255[^\n]",
                    &n[0], &n[1], &n[2], &n[3], name) == 5) {
             assert_true(n[1] <= last_bytes);
             last_bytes = n[1];
@@ -328,8 +330,7 @@ static void a_limited_address_space_is_enough(void **state) {
     }
     const size_t limits[] = {128 * MIB, 512 * MIB, 4096 * MIB};
     for (size_t i = 0; i < COUNT_OF(limits); i++) {
-        const struct outcome *o =
-            scene_play_limited("words", NULL, limits[i]);
+        const struct outcome *o = scene_play_limited("words", NULL, limits[i]);
         expect_good(o, "counted");
         o = scene_play_limited("refused", NULL, limits[i]);
         expect_good(o, "refused ");

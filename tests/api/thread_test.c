@@ -182,8 +182,7 @@ static void destructors_of_thread_specific_data_may_allocate(void **state) {
     assert_int_equal(pthread_key_create(&key, allocate_in_destructor), 0);
     for (int i = 0; i < 20; i++) {
         pthread_t thread;
-        assert_int_equal(pthread_create(&thread, NULL, leave_a_value, &key),
-                         0);
+        assert_int_equal(pthread_create(&thread, NULL, leave_a_value, &key), 0);
         assert_int_equal(pthread_join(thread, NULL), 0);
     }
     assert_int_equal(destroyed_count, 20);
@@ -204,8 +203,8 @@ static void the_argument_of_a_new_thread_is_kept(void **state) {
         uint64_t *object = loam_alloc(64);
         object[0] = 0x5151;
         pthread_t thread;
-        assert_int_equal(
-            pthread_create(&thread, NULL, check_argument, object), 0);
+        assert_int_equal(pthread_create(&thread, NULL, check_argument, object),
+                         0);
         object = NULL;
         collect_clean();
         for (int j = 0; j < 100; j++) {
@@ -416,9 +415,8 @@ static void detached_threads_come_and_go(void **state) {
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     for (int i = 0; i < 200; i++) {
         pthread_t thread;
-        assert_int_equal(pthread_create(&thread, &attributes,
-                                        allocate_and_post, turn),
-                         0);
+        assert_int_equal(
+            pthread_create(&thread, &attributes, allocate_and_post, turn), 0);
         wait_for(&turn->reported);
         if (i % 20 == 0) {
             loam_collect();
@@ -444,7 +442,6 @@ static void the_number_of_known_threads_follows(void **state) {
     turn_free(turn);
 }
 
-
 static void a_thread_on_memory_of_the_program_is_scanned(void **state) {
     (void)state;
     struct turn *turn = turn_new();
@@ -455,8 +452,8 @@ static void a_thread_on_memory_of_the_program_is_scanned(void **state) {
     pthread_attr_init(&attributes);
     assert_int_equal(pthread_attr_setstack(&attributes, memory, bytes), 0);
     pthread_t thread;
-    assert_int_equal(
-        pthread_create(&thread, &attributes, hold_on_stack, turn), 0);
+    assert_int_equal(pthread_create(&thread, &attributes, hold_on_stack, turn),
+                     0);
     wait_for(&turn->reported);
     collect_clean();
     assert_int_equal(survivors_count(&turn->list), COUNT);

@@ -239,8 +239,8 @@ static void expect_abort(const char *scene, const char *function,
     const struct outcome *o = scene_play(scene, settings);
     if (!o->is_aborted || strstr(o->err, function) == NULL ||
         strstr(o->err, part) == NULL) {
-        print_message("%s: exit %d, signal %d, said: %s\n", scene,
-                      o->exit_code, o->signal, o->err);
+        print_message("%s: exit %d, signal %d, said: %s\n", scene, o->exit_code,
+                      o->signal, o->err);
     }
     assert_true(o->is_aborted);
     assert_non_null(strstr(o->err, "loam: "));
@@ -290,8 +290,7 @@ static void unpinning_what_is_not_pinned_is_an_error(void **state) {
     expect_abort("unpin_too_often", "loam_unpin", "loam_pin");
 }
 
-static void ending_a_blocking_region_that_none_began_is_an_error(
-    void **state) {
+static void ending_a_blocking_region_that_none_began_is_an_error(void **state) {
     (void)state;
     expect_abort("blocking_end_alone", "loam_blocking_end",
                  "loam_blocking_begin");

@@ -318,8 +318,8 @@ bool shadow_is_alone(const struct shadow *s, size_t which) {
 void shadow_area_toggle(struct shadow *s, size_t which) {
     struct area *area = &s->areas[which];
     if (!area->is_added) {
-        area->is_added = loam_root_add(area->words, SHADOW_AREA_WORDS *
-                                                        sizeof(void *)) == 0;
+        area->is_added =
+            loam_root_add(area->words, SHADOW_AREA_WORDS * sizeof(void *)) == 0;
         return;
     }
     loam_root_remove(area->words);

@@ -14,9 +14,9 @@
 #include <stdint.h>
 
 #define SHADOW_HANDLES 400
-#define SHADOW_AREAS 12      // root areas
-#define SHADOW_AREA_WORDS 6  // pointers in each
-#define SHADOW_SLOTS 24      // pointers in one object
+#define SHADOW_AREAS 12     // root areas
+#define SHADOW_AREA_WORDS 6 // pointers in each
+#define SHADOW_SLOTS 24     // pointers in one object
 
 enum kind {
     KIND_RAW,    // scanned conservatively
@@ -43,7 +43,7 @@ struct handle {
     struct edge edges[SHADOW_SLOTS];
     size_t pin_count;
     uint64_t serial; // what its pattern is made of
-    bool is_fresh; // given out since the last shadow_settle
+    bool is_fresh;   // given out since the last shadow_settle
     bool is_reached;
     bool is_retained;
 };
@@ -73,8 +73,8 @@ size_t shadow_make(struct shadow *shadow, enum kind kind, size_t bytes);
 
 // shadow_link stores a pointer `offset` bytes into the target (SHADOW_NONE:
 // NULL) in a slot of an object.
-void shadow_link(struct shadow *shadow, size_t from, size_t slot,
-                 size_t target, size_t offset);
+void shadow_link(struct shadow *shadow, size_t from, size_t slot, size_t target,
+                 size_t offset);
 
 // shadow_decoy stores the target's address where the object is not scanned.
 void shadow_decoy(struct shadow *shadow, size_t from, size_t target);

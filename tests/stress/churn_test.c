@@ -108,8 +108,7 @@ static int is_over;
 static void *start_and_join(void *argument) {
     for (size_t i = 0; i < (uintptr_t)argument; i++) {
         pthread_t thread;
-        must(pthread_create(&thread, NULL, live_briefly, (void *)(i + 1)) ==
-             0);
+        must(pthread_create(&thread, NULL, live_briefly, (void *)(i + 1)) == 0);
         must(pthread_join(thread, NULL) == 0);
     }
     return NULL;

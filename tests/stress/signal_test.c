@@ -279,16 +279,25 @@ static void a_handler_may_leave_by_siglongjmp(void **state) {
 
 // ---- Interrupted system calls -----------------------------------------------
 
-enum call { CALL_READ, CALL_POLL, CALL_SELECT, CALL_EPOLL, CALL_RECV,
-            CALL_SEM, CALL_NANOSLEEP, CALL_SIGWAIT, CALL_COUNT };
+enum call {
+    CALL_READ,
+    CALL_POLL,
+    CALL_SELECT,
+    CALL_EPOLL,
+    CALL_RECV,
+    CALL_SEM,
+    CALL_NANOSLEEP,
+    CALL_SIGWAIT,
+    CALL_COUNT
+};
 
 static const char *const call_names[CALL_COUNT] = {
-    "read", "poll", "select", "epoll_wait", "recv", "sem_timedwait",
-    "nanosleep", "sigtimedwait"};
+    "read", "poll",          "select",    "epoll_wait",
+    "recv", "sem_timedwait", "nanosleep", "sigtimedwait"};
 
 struct blocked {
     enum call call;
-    pid_t tid;      // set right before the call
+    pid_t tid; // set right before the call
     int pipe[2];
     int sockets[2];
     sem_t semaphore;
@@ -429,8 +438,8 @@ static void expect_uninterrupted(enum call call) {
     wait_until_asleep(&b);
     for (int i = 0; i < 20; i++) {
         loam_collect();
-        if (call != CALL_NANOSLEEP && !__atomic_load_n(&b.is_done,
-                                                      __ATOMIC_ACQUIRE)) {
+        if (call != CALL_NANOSLEEP &&
+            !__atomic_load_n(&b.is_done, __ATOMIC_ACQUIRE)) {
             wait_until_asleep(&b);
         }
     }

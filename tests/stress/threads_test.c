@@ -17,8 +17,8 @@
 #include "support/place.h"
 #include "support/survivors.h"
 
-#define SLOTS 48         // bodies that a thread holds on its stack
-#define SHARED 64        // bodies that all threads exchange
+#define SLOTS 48  // bodies that a thread holds on its stack
+#define SHARED 64 // bodies that all threads exchange
 #define THREADS_LIMIT 16
 #define TAG_SHARED UINT64_C(0x5000000000000000)
 

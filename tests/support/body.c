@@ -63,7 +63,8 @@ struct body *body_new(struct chance *chance, uint64_t tag, size_t max_bytes) {
     for (size_t i = 0; i < pattern_bytes; i++) {
         body->pattern[i] = body_byte(tag, pattern_bytes, i);
     }
-    size_t text_bytes = chance_below(chance, 3) == 0 ? 1 + pattern_bytes / 2 : 0;
+    size_t text_bytes =
+        chance_below(chance, 3) == 0 ? 1 + pattern_bytes / 2 : 0;
     if (text_bytes != 0) {
         body->text = loam_alloc_leaf(text_bytes);
         for (size_t i = 0; body->text != NULL && i < text_bytes; i++) {
@@ -90,8 +91,7 @@ void body_check(const struct body *body) {
         body_lost(body, "magic", 0);
     }
     for (size_t i = 0; i < body->pattern_bytes; i++) {
-        if (body->pattern[i] !=
-            body_byte(body->tag, body->pattern_bytes, i)) {
+        if (body->pattern[i] != body_byte(body->tag, body->pattern_bytes, i)) {
             body_lost(body, "pattern", i);
         }
     }
@@ -109,8 +109,7 @@ void body_wipe(struct body *body) {
     }
 }
 
-struct body *body_walk(struct chance *chance, struct body *from,
-                       size_t steps) {
+struct body *body_walk(struct chance *chance, struct body *from, size_t steps) {
     for (size_t i = 0; i < steps; i++) {
         body_check(from);
         struct body *next = from->links[chance_below(chance, BODY_LINKS)];

@@ -40,8 +40,7 @@ int child_wait(int pid) {
     return status;
 }
 
-static _Noreturn void scene_enter(const char *name,
-                                  const char *const *settings,
+static _Noreturn void scene_enter(const char *name, const char *const *settings,
                                   size_t address_space_bytes, int out,
                                   int err) {
     for (; settings != NULL && *settings != NULL; settings++) {

@@ -31,8 +31,7 @@ void scene_main(int argc, char **argv, const struct scene *scenes,
 
 // scene_play runs a scene. settings are "NAME=VALUE" strings up to a NULL.
 // The outcome is valid until the next call.
-const struct outcome *scene_play(const char *name,
-                                 const char *const *settings);
+const struct outcome *scene_play(const char *name, const char *const *settings);
 
 // scene_play_limited is scene_play under a limit on the address space.
 const struct outcome *scene_play_limited(const char *name,

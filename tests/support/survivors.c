@@ -67,8 +67,7 @@ OWN_FRAME void fill_place(void **place, size_t count, size_t bytes,
     }
 }
 
-OWN_FRAME bool is_place_intact(void *const *place, size_t count,
-                               size_t bytes) {
+OWN_FRAME bool is_place_intact(void *const *place, size_t count, size_t bytes) {
     for (size_t i = 0; i < count; i++) {
         const uint64_t *words = place[i];
         for (size_t w = 0; w < bytes / sizeof *words; w++) {
