@@ -35,7 +35,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static inline void bench_fail(const char *what) {
+_Noreturn static inline void bench_fail(const char *what) {
     fprintf(stderr, "bench: %s\n", what);
     exit(1);
 }

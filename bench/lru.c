@@ -129,8 +129,16 @@ static struct entry *cache_find(struct cache *cache, const char *key,
 
 static void cache_evict(struct cache *cache) {
     struct entry *entry = cache->oldest;
+    if (entry == NULL) {
+        bench_fail("the cache is empty and full");
+    }
+    // clang's analyzer does not see that entry_unlink took the last one away.
+    // NOLINTNEXTLINE(clang-analyzer-unix.Malloc)
     struct entry **at = &cache->buckets[entry->hash & cache->mask].first;
     while (*at != entry) {
+        if (*at == NULL) {
+            bench_fail("an entry is in no bucket");
+        }
         at = &(*at)->chain;
     }
     *at = entry->chain;

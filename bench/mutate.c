@@ -52,7 +52,10 @@ static struct node *node_new(struct node *next, uint64_t position,
 // Stations are never replaced, so that the index stays right.
 static void mutate(struct node *at, uint64_t random) {
     for (int i = 1; i < STRIDE; i++) {
-        struct node *old = at->next;
+        struct node *old = at == NULL ? NULL : at->next;
+        if (old == NULL) {
+            bench_fail("the list ends too early");
+        }
         FREE_EXPLICIT(old->payload);
         if ((random >> i) % 2 == 0) {
             at->next = node_new(old->next, old->position, random + (uint64_t)i);
@@ -63,6 +66,8 @@ static void mutate(struct node *at, uint64_t random) {
         at = at->next;
     }
 }
+
+static struct station *stations; // static data, where collectors look
 
 int main(int argc, char **argv) {
     bench_start();
@@ -75,7 +80,7 @@ int main(int argc, char **argv) {
         ((uint64_t)live_mib << 20) /
         (STRIDE * (sizeof(struct node) + sizeof(struct payload)) +
          sizeof(struct station));
-    struct station *stations = NEW_ARRAY(struct station, station_count);
+    stations = NEW_ARRAY(struct station, station_count);
     uint64_t node_count = station_count * STRIDE;
 
     // From the end, so that each node can point at the next.

@@ -11,8 +11,6 @@
 #include "backend.h"
 #include "measure.h"
 
-#include <string.h>
-
 enum { PAGE_BYTES = 4096, DOUBLINGS = 16 };
 
 struct slot {
@@ -38,6 +36,9 @@ static void object_fill(unsigned char *object, uint64_t bytes) {
 
 static uint64_t object_check(const unsigned char *object, uint64_t bytes) {
     unsigned char mark = (unsigned char)(bytes * 167 >> 4 | 1);
+    if (object == NULL) {
+        bench_fail("an object is not there");
+    }
     for (uint64_t at = 15; at < bytes; at += PAGE_BYTES) {
         if (object[at] != mark) {
             bench_fail("an object changed");
@@ -50,16 +51,12 @@ static uint64_t object_check(const unsigned char *object, uint64_t bytes) {
 }
 
 static void slot_fill(struct slot *slot, uint64_t bytes, int has_pointers) {
-    if (has_pointers) {
-        // Its first word may point at an object; malloc's caller must clear it.
-        slot->object = ALLOC(bytes);
-        memset(slot->object, 0, sizeof(void *));
-    } else {
-        slot->object = ALLOC_LEAF(bytes);
-    }
+    slot->object = has_pointers ? ALLOC(bytes) : ALLOC_LEAF(bytes);
     slot->bytes = bytes;
     object_fill(slot->object, bytes);
 }
+
+static struct slot *slots; // static data, where collectors look
 
 int main(int argc, char **argv) {
     bench_start();
@@ -68,7 +65,7 @@ int main(int argc, char **argv) {
     if (slot_count < 1 || steps < 0) {
         bench_fail("usage: sizes SLOTS STEPS");
     }
-    struct slot *slots = NEW_ARRAY(struct slot, (size_t)slot_count);
+    slots = NEW_ARRAY(struct slot, (size_t)slot_count);
     struct bench_random random = bench_random_from(13);
     uint64_t answer = 0;
     uint64_t live = 0;

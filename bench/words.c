@@ -133,7 +133,8 @@ static char *text_join(const char *a, const char *b) {
     char *joined = ALLOC_LEAF(a_length + b_length + 2);
     memcpy(joined, a, a_length);
     joined[a_length] = ' ';
-    memcpy(joined + a_length + 1, b, b_length + 1);
+    memcpy(joined + a_length + 1, b, b_length);
+    joined[a_length + 1 + b_length] = 0;
     return joined;
 }
 
