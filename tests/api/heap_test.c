@@ -323,6 +323,34 @@ static void a_freed_object_is_no_object(void **state) {
     }
 }
 
+// Blocks remember by a small number in which cycle their cells were given out.
+// One that is swept but not used for a whole round of numbers must not pass
+// for one of this cycle: its freed cell would have two owners.
+static void a_cell_freed_many_cycles_later_has_one_owner(void **state) {
+    (void)state;
+    enum { COUNT = 64, BYTES = 816, CYCLES = 260 };
+    static unsigned char *old[COUNT];
+    static unsigned char *young[COUNT * 4];
+    for (size_t i = 0; i < COUNT; i++) {
+        old[i] = loam_alloc(BYTES);
+    }
+    for (size_t cycle = 0; cycle < CYCLES; cycle++) {
+        loam_collect();
+        loam_verify(); // It sweeps what nobody allocates from.
+        if (cycle > 120 && cycle % 3 == 0) {
+            loam_free(old[cycle % COUNT]);
+            for (size_t i = 0; i < COUNT_OF(young); i++) {
+                young[i] = loam_alloc(BYTES);
+                assert_true(is_zeroed(young[i], BYTES));
+                memset(young[i], 0xDD, BYTES);
+            }
+            old[cycle % COUNT] = young[0];
+            memset(young, 0, sizeof young);
+        }
+    }
+    memset(old, 0, sizeof old);
+}
+
 static void strings_are_copied(void **state) {
     (void)state;
     assert_string_equal(loam_strdup(""), "");
@@ -433,6 +461,7 @@ int main(void) {
         cmocka_unit_test(reused_memory_is_zeroed),
         cmocka_unit_test(free_of_null_is_ignored),
         cmocka_unit_test(a_freed_object_is_no_object),
+        cmocka_unit_test(a_cell_freed_many_cycles_later_has_one_owner),
         cmocka_unit_test(strings_are_copied),
         cmocka_unit_test(long_strings_are_copied),
         cmocka_unit_test(printf_formats_into_a_leaf_of_the_right_size),

@@ -5,9 +5,13 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <threads.h>
+#include <unistd.h>
 
 #include "support/framework.h"
 #include "support/place.h"
@@ -21,6 +25,7 @@ struct turn {
     sem_t replied;
     struct survivors list;
     void *argument;
+    pid_t id;
 };
 
 static struct turn *turn_new(void) {
@@ -398,6 +403,39 @@ static void a_thread_may_leave_by_pthread_exit(void **state) {
     turn_free(turn);
 }
 
+static void *make_a_result(void *argument) {
+    struct turn *turn = argument;
+    void **array = loam_alloc(COUNT * sizeof *array);
+    fill_place(array, COUNT, 64, &turn->list);
+    turn->id = (pid_t)syscall(SYS_gettid);
+    sem_post(&turn->reported);
+    return array;
+}
+
+// Whether the thread still shows among the threads of this process.
+static bool is_running(pid_t id) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/task/%d", (int)id);
+    return access(path, F_OK) == 0;
+}
+
+static void the_result_of_a_thread_is_kept_until_it_is_joined(void **state) {
+    (void)state;
+    struct turn *turn = turn_new();
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, make_a_result, turn), 0);
+    // Ended, as far as the kernel goes, but not joined.
+    wait_for(&turn->reported);
+    while (is_running(turn->id)) {
+    }
+    collect_clean();
+    void *result = NULL;
+    assert_int_equal(pthread_join(thread, &result), 0);
+    assert_int_equal(survivors_count(&turn->list), COUNT);
+    assert_true(is_place_intact(result, COUNT, 64));
+    turn_free(turn);
+}
+
 static void *allocate_and_post(void *argument) {
     struct turn *turn = argument;
     for (int i = 0; i < 100; i++) {
@@ -480,6 +518,7 @@ int main(void) {
         cmocka_unit_test(an_unregistered_thread_keeps_nothing_until_it_returns),
         cmocka_unit_test(a_cancelled_thread_keeps_nothing),
         cmocka_unit_test(a_thread_may_leave_by_pthread_exit),
+        cmocka_unit_test(the_result_of_a_thread_is_kept_until_it_is_joined),
         cmocka_unit_test(the_number_of_known_threads_follows),
         cmocka_unit_test(a_thread_on_memory_of_the_program_is_scanned),
         cmocka_unit_test(detached_threads_come_and_go),

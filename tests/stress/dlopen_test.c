@@ -121,6 +121,34 @@ static void storage_of_other_threads_in_a_library_keeps_objects(void **state) {
     free(visit);
 }
 
+static OWN_FRAME void *fill_static_tls(void *argument) {
+    struct visit *visit = argument;
+    void **place = place_of(visit->library, "plugin_static_tls");
+    fill_place(place, 16, 64, &visit->list);
+    collect_clean();
+    must(survivors_count(&visit->list) == 16);
+    must(is_place_intact(place, 16, 64));
+    memset(place, 0, 16 * sizeof *place);
+    return NULL;
+}
+
+// Of threads that were there when the library came, and of later ones.
+static void storage_laid_out_beforehand_keeps_objects_too(void **state) {
+    (void)state;
+    if (place_has_asan() || place_has_tsan()) {
+        skip(); // Their own storage takes what the loader laid out.
+    }
+    struct visit visit = {.list = survivors_new(48)};
+    visit.library = open_library(PLUGIN_PLAIN_PATH);
+    fill_static_tls(&visit);
+    pthread_t thread;
+    visit.list.count = 0;
+    must(pthread_create(&thread, NULL, fill_static_tls, &visit) == 0);
+    must(pthread_join(thread, NULL) == 0);
+    dlclose(visit.library);
+    survivors_free(&visit.list);
+}
+
 struct plugin_node;
 
 static void a_library_may_make_objects_of_its_own_types(void **state) {
@@ -185,6 +213,7 @@ int main(void) {
         cmocka_unit_test(data_and_storage_of_an_opened_library_keep_objects),
         cmocka_unit_test(a_closed_library_keeps_nothing),
         cmocka_unit_test(storage_of_other_threads_in_a_library_keeps_objects),
+        cmocka_unit_test(storage_laid_out_beforehand_keeps_objects_too),
         cmocka_unit_test(a_library_may_make_objects_of_its_own_types),
         cmocka_unit_test(libraries_come_and_go_while_others_collect),
     };

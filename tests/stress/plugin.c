@@ -7,14 +7,20 @@
 #include <stddef.h>
 
 #define PLUGIN_COUNT 100
+#define PLUGIN_STATIC_COUNT 16
 
 void **plugin_data(void);
 void **plugin_bss(void);
 void **plugin_tls(void);
+void **plugin_static_tls(void);
 
 static void *in_data[PLUGIN_COUNT] = {(void *)1};
 static void *in_bss[PLUGIN_COUNT];
 static _Thread_local void *in_tls[PLUGIN_COUNT];
+// In the part that the loader has laid out beforehand for libraries opened
+// later; the loader notes nothing of it in the thread's table.
+static _Thread_local void *in_static_tls[PLUGIN_STATIC_COUNT]
+    __attribute__((tls_model("initial-exec")));
 
 void **plugin_data(void) {
     return in_data;
@@ -26,6 +32,10 @@ void **plugin_bss(void) {
 
 void **plugin_tls(void) {
     return in_tls;
+}
+
+void **plugin_static_tls(void) {
+    return in_static_tls;
 }
 
 #ifndef PLUGIN_PLAIN
@@ -60,5 +70,16 @@ size_t plugin_sum(const struct plugin_node *list) {
         sum += list->number;
     }
     return sum;
+}
+// Runs inside dlopen, while the loader holds its lock.
+__attribute__((constructor)) static void plugin_begin(void) {
+    in_bss[0] = plugin_list(1000);
+    loam_collect();
+}
+
+// Runs inside dlclose.
+__attribute__((destructor)) static void plugin_end(void) {
+    in_bss[0] = plugin_list(1000);
+    loam_collect();
 }
 #endif

@@ -227,6 +227,58 @@ static void a_full_heap_keeps_the_graphs(void **state) {
     loam_heap_max_set(0);
 }
 
+// ---- One makes, another frees --------------------------------------------------
+
+static void *make_and_free_for_others(void *argument) {
+    const struct worker *worker = argument;
+    struct chance chance = chance_start(worker->seed);
+    struct body *mine[8] = {NULL};
+    for (size_t i = 0; i < worker->step_count; i++) {
+        struct body *b = body_new(&chance, TAG_SHARED, 100);
+        must(b != NULL);
+        if (mine[i % 8] != NULL) {
+            body_check(mine[i % 8]);
+        }
+        mine[i % 8] = b;
+        // Another one changes hands and is freed by who gets it.
+        b = body_new(&chance, TAG_SHARED, 100);
+        must(b != NULL);
+        size_t at = chance_below(&chance, SHARED);
+        b = __atomic_exchange_n(&shared[at], b, __ATOMIC_ACQ_REL);
+        if (b != NULL) {
+            body_check(b);
+            body_wipe(b);
+            loam_free(b);
+        }
+        if (chance_below(&chance, 3000) == 0) {
+            loam_collect();
+        }
+    }
+    return NULL;
+}
+
+static void objects_are_freed_by_other_threads(void **state) {
+    (void)state;
+    static struct worker workers[4];
+    uint64_t seed = chance_seed("freed by others");
+    size_t min = loam_heap_min_get();
+    loam_heap_min_set(1);
+    for (size_t i = 0; i < 4; i++) {
+        workers[i] = (struct worker){
+            .seed = seed + i,
+            .step_count = place_scaled(300000) * soak_factor,
+        };
+        must(pthread_create(&workers[i].thread, NULL, make_and_free_for_others,
+                            &workers[i]) == 0);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        must(pthread_join(workers[i].thread, NULL) == 0);
+    }
+    memset(shared, 0, sizeof shared);
+    loam_heap_min_set(min);
+    loam_verify();
+}
+
 // ---- Collectors against mutators --------------------------------------------
 
 static int is_over;
@@ -307,6 +359,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(large_objects_are_kept_too),
         cmocka_unit_test(a_heap_that_always_collects_keeps_the_graphs),
         cmocka_unit_test(a_full_heap_keeps_the_graphs),
+        cmocka_unit_test(objects_are_freed_by_other_threads),
         cmocka_unit_test(several_threads_may_ask_for_collections_at_once),
         cmocka_unit_test(questions_may_be_asked_at_any_time),
     };
