@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <loam.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,9 +136,48 @@ static void scene_settings(void) {
     printf("markers %" PRIu64 "\n", stats.marker_count);
 }
 
+static void scene_shutdown(void) {
+    scene_words();
+    loam_shutdown();
+    puts("shut down");
+}
+
+static void *allocate_for_ever(void *argument) {
+    (void)argument;
+    for (size_t i = 0;; i++) {
+        uint64_t *p = loam_alloc(16 + i % 1000);
+        must(p != NULL && p[0] == 0);
+        p[0] = 1;
+    }
+    return NULL;
+}
+
+static void allocate_at_exit(void) {
+    for (size_t i = 0; i < 10000; i++) {
+        must(loam_alloc(100) != NULL);
+    }
+    loam_collect();
+    puts("at exit");
+}
+
+static void scene_leave_amid_threads(void) {
+    must(atexit(allocate_at_exit) == 0);
+    for (size_t i = 0; i < 3; i++) {
+        pthread_t thread;
+        must(pthread_create(&thread, NULL, allocate_for_ever, NULL) == 0);
+    }
+    loam_collect();
+    puts("leaving");
+}
+
 static const struct scene scenes[] = {
-    {"words", scene_words}, {"refused", scene_refused},   {"full", scene_full},
-    {"large", scene_large}, {"settings", scene_settings},
+    {"shutdown", scene_shutdown},
+    {"leave_amid_threads", scene_leave_amid_threads},
+    {"words", scene_words},
+    {"refused", scene_refused},
+    {"full", scene_full},
+    {"large", scene_large},
+    {"settings", scene_settings},
 };
 
 // ---- Tests ------------------------------------------------------------------
@@ -350,6 +390,22 @@ static void a_full_address_space_gives_null(void **state) {
                 strstr(o->out, "heap full") != NULL);
 }
 
+static void the_heap_can_be_shut_down(void **state) {
+    (void)state;
+    const char *const one[] = {"LOAM_MARKERS=4", NULL};
+    expect_good(scene_play("shutdown", one), "shut down");
+}
+
+static void a_program_may_end_while_its_threads_allocate(void **state) {
+    (void)state;
+    const char *const reporting[] = {"LOAM_REPORT=/dev/null", NULL};
+    for (size_t i = 0; i < 10; i++) {
+        const struct outcome *o =
+            scene_play("leave_amid_threads", i % 2 == 0 ? NULL : reporting);
+        expect_good(o, "leaving\nat exit\n");
+    }
+}
+
 static void more_than_the_machine_has_gives_null(void **state) {
     (void)state;
     const char *const one[] = {"LOAM_RESERVE=1G", NULL};
@@ -372,6 +428,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_report_that_cannot_be_written_is_named),
         cmocka_unit_test(a_limited_address_space_is_enough),
         cmocka_unit_test(a_full_address_space_gives_null),
+        cmocka_unit_test(the_heap_can_be_shut_down),
+        cmocka_unit_test(a_program_may_end_while_its_threads_allocate),
         cmocka_unit_test(more_than_the_machine_has_gives_null),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
