@@ -75,6 +75,17 @@ static void mark_tagged(struct loam_marker *marker, const void *object,
 }
 LOAM_TYPE_MARK(struct tagged, mark_tagged)
 
+struct flex_two {
+    uintptr_t head[2];
+    void *tail[];
+};
+LOAM_TYPE(struct flex_two, LOAM_FLEX(tail))
+
+struct whole { // It fills its cell.
+    void *pointers[4];
+};
+LOAM_TYPE(struct whole, pointers)
+
 struct undescribed {
     uintptr_t words[4];
 };
@@ -428,6 +439,46 @@ static void a_thousand_types_are_told_apart(void **state) {
     }
 }
 
+static OWN_FRAME void fill_ends(void **ends, struct survivors *list) {
+    for (size_t i = 0; i < COUNT; i++) {
+        size_t n = i % 4 == 0 ? 6 : i % 4 == 1 ? 30 : i % 4 == 2 ? 126 : 1022;
+        // With its head a power of two, so that it fills its cell.
+        struct flex_two *f = loam_new_flex(struct flex_two, tail, n);
+        survivors_note(list, f);
+        ends[i] = f->tail + n;
+    }
+}
+
+static void one_past_a_flexible_array_on_the_stack_keeps_it(void **state) {
+    (void)state;
+    void *ends[COUNT];
+    struct survivors list = survivors_new(COUNT);
+    fill_ends(ends, &list);
+    collect_clean();
+    assert_int_equal(survivors_count(&list), COUNT);
+    loam_keep_alive(ends);
+    survivors_free(&list);
+}
+
+static OWN_FRAME void fill_whole_ends(void **ends, struct survivors *list) {
+    for (size_t i = 0; i < COUNT; i++) {
+        struct whole *w = loam_new(struct whole);
+        survivors_note(list, w);
+        ends[i] = w + 1;
+    }
+}
+
+static void one_past_a_described_object_on_the_stack_keeps_it(void **state) {
+    (void)state;
+    void *ends[COUNT];
+    struct survivors list = survivors_new(COUNT);
+    fill_whole_ends(ends, &list);
+    collect_clean();
+    assert_int_equal(survivors_count(&list), COUNT);
+    loam_keep_alive(ends);
+    survivors_free(&list);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_described_fields_keep_objects),
@@ -447,6 +498,8 @@ int main(void) {
         cmocka_unit_test(a_flexible_field_must_be_last),
         cmocka_unit_test(new_of_takes_a_size_for_the_flexible_member),
         cmocka_unit_test(an_array_of_a_defined_type_is_scanned),
+        cmocka_unit_test(one_past_a_flexible_array_on_the_stack_keeps_it),
+        cmocka_unit_test(one_past_a_described_object_on_the_stack_keeps_it),
         cmocka_unit_test(a_thousand_types_are_told_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

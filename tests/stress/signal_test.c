@@ -6,6 +6,7 @@
 #include <loam.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
@@ -117,6 +118,83 @@ static void a_handler_may_allocate_whatever_it_interrupts(void **state) {
     expect_handlers_to_allocate(0);
     expect_handlers_to_allocate(SA_NODEFER);
 }
+
+// ---- Handlers of several threads, and collections ---------------------------
+
+static _Thread_local struct body *own_ring[16];
+static _Thread_local struct chance own_chance;
+static _Thread_local size_t own_count;
+static size_t all_count;
+static int is_over;
+
+static void allocate_for_own_thread(int number) {
+    (void)number;
+    int saved = errno;
+    struct body *b = own_chance.state == 0
+                         ? NULL // a thread that is not in this test
+                         : body_new(&own_chance, own_count, 300);
+    if (b != NULL) {
+        struct body **at = &own_ring[own_count++ % COUNT_OF(own_ring)];
+        if (*at != NULL) {
+            body_check(*at);
+        }
+        *at = b;
+        __atomic_add_fetch(&all_count, 1, __ATOMIC_RELAXED);
+    }
+    errno = saved;
+}
+
+static void *allocate_amid_handlers(void *argument) {
+    struct chance chance = chance_start((uintptr_t)argument);
+    struct body *ring[32] = {NULL};
+    own_chance = chance_start(~(uintptr_t)argument);
+    for (size_t i = 0; __atomic_load_n(&is_over, __ATOMIC_ACQUIRE) == 0; i++) {
+        struct body *b = body_new(&chance, i, 5000);
+        must(b != NULL);
+        if (ring[i % 32] != NULL) {
+            body_check(ring[i % 32]);
+        }
+        ring[i % 32] = b;
+        if (i % 200 == 0) {
+            loam_collect();
+        } else if (i % 50 == 0) {
+            loam_blocking_begin();
+            loam_blocking_end();
+        }
+    }
+    own_chance.state = 0;
+    return NULL;
+}
+
+static void handlers_allocate_while_other_threads_collect(void **state) {
+    (void)state;
+    if (place_has_tsan()) {
+        skip(); // It delivers signals only between the functions it knows.
+    }
+    pthread_t threads[3];
+    is_over = 0;
+    all_count = 0;
+    start_alarm(allocate_for_own_thread, SA_RESTART, 100);
+    for (size_t i = 0; i < 3; i++) {
+        must(pthread_create(&threads[i], NULL, allocate_amid_handlers,
+                            (void *)(i + 1)) == 0);
+    }
+    // The timer's signal goes to any thread: send it round as well.
+    size_t enough = place_scaled(20000);
+    for (size_t i = 0; __atomic_load_n(&all_count, __ATOMIC_RELAXED) < enough;
+         i++) {
+        pthread_kill(threads[i % 3], SIGALRM);
+        sched_yield();
+    }
+    __atomic_store_n(&is_over, 1, __ATOMIC_RELEASE);
+    for (size_t i = 0; i < 3; i++) {
+        must(pthread_join(threads[i], NULL) == 0);
+    }
+    stop_alarm();
+    loam_verify();
+}
+
+// ---- Stacks of handlers -----------------------------------------------------
 
 static void give_another_stack(size_t bytes) {
     stack_t stack = {.ss_sp = malloc(bytes), .ss_size = bytes};
@@ -475,6 +553,7 @@ TEST_OF_CALL(a_collection_does_not_interrupt_sigtimedwait, CALL_SIGWAIT)
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_handler_may_allocate_whatever_it_interrupts),
+        cmocka_unit_test(handlers_allocate_while_other_threads_collect),
         cmocka_unit_test(a_handler_on_a_stack_of_its_own_may_allocate),
         cmocka_unit_test(
             the_stacks_of_a_handler_and_of_what_it_interrupts_keep),
