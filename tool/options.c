@@ -9,18 +9,22 @@
 
 #include "complain.h"
 
+// The rules are the library's own (docs/settings.md): what it would ignore with
+// a message is refused here, before the program runs.
 static bool options_is_size(const char *value) {
     size_t digits = strspn(value, "0123456789");
     const char *suffix = value + digits;
-    return digits > 0 && digits <= 18 &&
-           (suffix[0] == '\0' ||
-            (strchr("KMGkmg", suffix[0]) != NULL && suffix[1] == '\0'));
+    suffix += suffix[0] != '\0' && strchr("KMGTkmgt", suffix[0]) != NULL;
+    suffix += suffix > value + digits && suffix[0] == 'i';
+    suffix += suffix[0] == 'B' || suffix[0] == 'b';
+    return digits > 0 && digits <= 15 && suffix[0] == '\0';
 }
 
 static bool options_is_percent(const char *value) {
     size_t digits = strspn(value, "0123456789");
-    return digits > 0 && digits <= 6 && value[digits] == '\0' &&
-           strtoul(value, NULL, 10) > 0;
+    unsigned long percent = strtoul(value, NULL, 10);
+    return digits > 0 && digits <= 6 && value[digits] == '\0' && percent >= 1 &&
+           percent <= 100000;
 }
 
 static bool options_is_log(const char *value) {
@@ -34,11 +38,11 @@ static const struct {
     const char *rule;
 } options_settings[OPTIONS_SETTING_COUNT] = {
     {"--heap-max", "LOAM_HEAP_MAX", options_is_size,
-     "It takes bytes, or a number with K, M or G, as in 256M."},
+     "It takes bytes, or a number with K, M, G or T, as in 256M."},
     {"--heap-min", "LOAM_HEAP_MIN", options_is_size,
-     "It takes bytes, or a number with K, M or G, as in 256M."},
+     "It takes bytes, or a number with K, M, G or T, as in 256M."},
     {"--growth", "LOAM_GROWTH", options_is_percent,
-     "It takes a percentage from 1 on: 100 lets the heap double."},
+     "It takes a percentage from 1 to 100000: 100 lets the heap double."},
     {"--log", "LOAM_LOG", options_is_log,
      "It takes gc, which prints one line a collection."},
 };

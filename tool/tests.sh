@@ -239,7 +239,7 @@ run run -- sh -c 'echo "${LOAM_HEAP_MAX-unset} $*"' x --json --
 check "the program's options are its own" out_has "unset --json --"
 
 for bad in '--heap-max lots' '--heap-max 12Q' '--heap-max=' '--growth 0' \
-    '--growth 1.5' '--log all' '--heap-min -1' '--nonsense' '--report' \
+    '--growth 1.5' '--growth 100001' '--heap-max 1MM' '--heap-max i' '--log all' '--heap-min -1' '--nonsense' '--report' \
     '--report=/no/such/folder/file' ''; do
     # The words are meant to be split.
     # shellcheck disable=SC2086

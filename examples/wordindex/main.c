@@ -20,7 +20,7 @@
 #include "query.h"
 
 enum {
-    MAIN_READ_BYTES = 64 << 20, // how much to read before it is enough
+    MAIN_READ_BYTES = 40 << 20, // how much to read before it is enough
     MAIN_ROUNDS_MAX = 1000,
     MAIN_HITS_SHOWN = 3,
     MAIN_LINE_BYTES = 64,
@@ -170,10 +170,12 @@ static size_t main_round_count(const struct options *options,
     return rounds < MAIN_ROUNDS_MAX ? rounds : MAIN_ROUNDS_MAX;
 }
 
+// The newest index and its files; being static, it is alive to the end.
+static struct crew crew;
+
 int main(int argc, char **argv) {
     struct options *options = options_read(argc, argv);
     size_t threads = main_thread_count(options);
-    struct crew crew;
     double begin = main_seconds();
 
     threads = crew_run(&crew, options->names, options->name_count, threads);

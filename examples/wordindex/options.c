@@ -25,7 +25,7 @@ static const char options_help[] =
     "  --threads N        index with N threads (the number of processors, but\n"
     "                     at least 2)\n"
     "  --repeat N         index all files N times, each time from nothing\n"
-    "                     (as often as it takes to read 64 MiB)\n"
+    "                     (as often as it takes to read 40 MiB)\n"
     "  --help             print this\n"
     "\n"
     "exit status: 0 all went well (binary files are left out with a note),\n"
