@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+// budget.c: one counter, charged a block at a time.
+
+#include "alloc/budget.h"
+
+// Relaxed throughout: a count whose exact moment does not matter.
+static int64_t budget_bytes;
+
+void lm_budget_set(size_t bytes) {
+    int64_t value = bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes;
+    __atomic_store_n(&budget_bytes, value, __ATOMIC_RELAXED);
+}
+
+void lm_budget_charge(size_t bytes) {
+    __atomic_sub_fetch(&budget_bytes, (int64_t)bytes, __ATOMIC_RELAXED);
+}
+
+void lm_budget_refund(size_t bytes) {
+    __atomic_add_fetch(&budget_bytes, (int64_t)bytes, __ATOMIC_RELAXED);
+}
+
+size_t lm_budget_left(void) {
+    int64_t left = __atomic_load_n(&budget_bytes, __ATOMIC_RELAXED);
+    return left > 0 ? (size_t)left : 0;
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+// alloc/cache.h: what one thread allocates from.
+//
+// A cache has a slot for each kind. The inline fast path of loam/heap.h takes
+// cells off a slot's stretch; everything here is for when the stretch ends.
+// When its thread ends a cache is kept as it is for the next thread; at a
+// collection all caches are retired, their free cells given back.
+
+#ifndef ALLOC_CACHE_H
+#define ALLOC_CACHE_H
+
+#include "base/config.h"
+#include "heap/kind.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// struct lm_slot is the inside of the public struct loam_slot_.
+//
+//   slot.1  Cells in [bump, limit) are free, adjacent, of this kind, and zero
+//           where the kind promises it.
+//   slot.2  A bump at or past limit means that the stretch is used up.
+struct lm_slot {
+    uintptr_t bump;
+    uintptr_t limit;
+    uintptr_t stretch;    // where the stretch began
+    uintptr_t block_start;
+    uint32_t block;       // 0: none, and the slot is not in the active list
+    uint16_t word_index;  // the next word of free cells to look at
+    uint8_t is_clean;     // the block's free cells read as zeroes
+    uint8_t is_active;
+    uintptr_t freed;      // cells freed by this thread, linked, or 0
+    uint64_t taken_count; // cells in stretches since the last retirement
+    uint32_t freed_count;
+    uint32_t spare;
+    uint64_t word[LM_CELL_WORDS]; // free cells not yet in a stretch
+};
+
+struct lm_cache {
+    struct lm_cache *next;   // in the list of all; guarded by its lock
+    struct lm_cache *next_idle;
+    struct lm_slot *slots;   // LM_KIND_MAX of them
+    uint32_t active_count;
+    uint32_t slow_count;     // for torture
+    uint32_t stash_first;    // free blocks taken from the pool
+    uint32_t stash_count;
+    bool stash_is_clean;
+    uint64_t freed_bytes;    // by loam_free, since the start
+    uint16_t active[LM_KIND_MAX]; // kinds whose slot is in use
+};
+
+enum lm_refill {
+    LM_REFILL_OK,
+    LM_REFILL_BUDGET,  // a collection is due
+    LM_REFILL_LIMIT,   // the heap's maximum is reached
+    LM_REFILL_REFUSED, // the system gave no memory
+};
+
+// lm_cache_new returns a cache, an idle one if there is; NULL when refused.
+struct lm_cache *lm_cache_new(void);
+
+// lm_cache_idle keeps the cache of a thread that ends.
+void lm_cache_idle(struct lm_cache *cache);
+
+// lm_cache_abandon empties and keeps the cache of a thread that did not live
+// to leave it in order: after fork. Its cells stay allocated until the next
+// collection.
+void lm_cache_abandon(struct lm_cache *cache);
+
+// lm_cache_refill finds the slot a new stretch and takes *cell off it.
+// can_exceed lets it pass the budget.
+enum lm_refill lm_cache_refill(struct lm_cache *cache, uint32_t kind,
+                               bool can_exceed, void **cell);
+
+// lm_cache_free takes back a cell of this thread's freeing. The object must
+// have been found, and its bit was set.
+void lm_cache_free(struct lm_cache *cache, uint32_t kind, uint32_t block,
+                   uintptr_t start);
+
+// lm_cache_nested takes a cell for a signal handler that interrupted the
+// allocator on this thread: from a reserve, without any lock. NULL when the
+// reserve is used up; the next collection renews it.
+void *lm_cache_nested(uint32_t kind);
+
+// lm_cache_retire_all gives back what all caches hold. The program is stopped.
+void lm_cache_retire_all(void);
+
+// lm_cache_renew fills the reserve for handlers again. Not while stopped.
+void lm_cache_renew(void);
+
+// lm_cache_freed_bytes returns what loam_free has freed since the start.
+uint64_t lm_cache_freed_bytes(void);
+
+// lm_cache_allocated adds, for every kind, the cells that caches have handed
+// out since the last retirement, which the kind's own figure does not have.
+void lm_cache_allocated(uint64_t counts[LM_KIND_MAX]);
+
+bool lm_cache_init(void);
+void lm_cache_fini(void);
+void lm_cache_fork_prepare(void);
+void lm_cache_fork_done(bool in_child);
+
+#endif // ALLOC_CACHE_H

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+// large.c: runs of blocks as objects.
+//
+//   large.1  A HEAD is followed by exactly the BODY blocks its size needs.
+
+#include "alloc/large.h"
+
+#include "alloc/budget.h"
+#include "alloc/sweep.h"
+#include "heap/find.h"
+#include "heap/run.h"
+
+#include <string.h>
+
+// Blocks of small kinds that are swept in the hope of free ones, for every
+// block that is needed.
+#define LARGE_SWEEP_FACTOR 4
+
+static enum lm_run_result large_take(size_t count, size_t align,
+                                     struct lm_run *run) {
+    enum lm_run_result r = lm_run_take(count, align, false, run);
+    if (r != LM_RUN_OK) {
+        size_t freed;
+        lm_sweep_some(count * LARGE_SWEEP_FACTOR, &freed);
+        r = freed ? lm_run_take(count, align, false, run) : r;
+    }
+    if (r != LM_RUN_OK) {
+        r = lm_run_take(count, align, true, run);
+    }
+    if (r != LM_RUN_OK) {
+        lm_sweep_rest();
+        r = lm_run_take(count, align, true, run);
+    }
+    return r;
+}
+
+static void large_make_body(size_t head, size_t from, size_t to) {
+    for (size_t i = from; i < to; i++) {
+        lm_block_store(head + i, (struct lm_block){(uint32_t)i, 0,
+                                                   LM_BLOCK_BODY, 0});
+    }
+}
+
+enum lm_refill lm_large_new(uint32_t kind, size_t bytes, size_t align,
+                            bool can_exceed, void **object) {
+    struct lm_kind *k = &lm_kinds[kind];
+    size_t count = lm_find_run_blocks(bytes);
+    size_t align_blocks = align > LM_BLOCK_BYTES ? align >> LM_BLOCK_SHIFT : 1;
+    struct lm_run run;
+    if (!can_exceed && lm_budget_left() == 0) {
+        return LM_REFILL_BUDGET;
+    }
+    enum lm_run_result r = large_take(count, align_blocks, &run);
+    if (r != LM_RUN_OK) {
+        return r == LM_RUN_LIMIT ? LM_REFILL_LIMIT : LM_REFILL_REFUSED;
+    }
+    lm_budget_charge(count << LM_BLOCK_SHIFT);
+    if (k->is_zeroed && !run.is_clean) {
+        memset(lm_space_address(run.block), 0, bytes);
+    }
+    uint32_t head = (uint32_t)run.block;
+    lm_space.large_bytes[head] = bytes;
+    lm_space.bits[head].pair[0][lm_space.live] = 1;
+    lm_space.bits[head].pair[0][1 - lm_space.live] = 0;
+    large_make_body(head, 1, count);
+    lm_block_store(head, (struct lm_block){0, (uint16_t)kind, LM_BLOCK_HEAD, 0});
+    lm_sweep_add_large(kind, head);
+    __atomic_fetch_add(&k->allocated_count, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&k->allocated_bytes, bytes, __ATOMIC_RELAXED);
+    *object = lm_space_address(head);
+    return LM_REFILL_OK;
+}
+
+void lm_large_free(uint32_t kind, uint32_t block) {
+    size_t count = lm_find_run_blocks(lm_space.large_bytes[block]);
+    lm_sweep_remove_large(kind, block);
+    lm_run_give(block, count);
+    lm_budget_refund(count << LM_BLOCK_SHIFT);
+}
+
+bool lm_large_resize(uint32_t kind, uint32_t block, size_t bytes) {
+    size_t old_bytes = lm_space.large_bytes[block];
+    size_t have = lm_find_run_blocks(old_bytes);
+    size_t need = lm_find_run_blocks(bytes);
+    bool is_clean = false;
+    if (need > have) {
+        if (!lm_run_extend(block + have, need - have, &is_clean)) {
+            return false;
+        }
+        large_make_body(block, have, need);
+        lm_budget_charge((need - have) << LM_BLOCK_SHIFT);
+    } else if (need < have) {
+        lm_run_give(block + need, have - need);
+        lm_budget_refund((have - need) << LM_BLOCK_SHIFT);
+    }
+    if (lm_kinds[kind].is_zeroed && bytes > old_bytes) {
+        memset(lm_space_address(block) + old_bytes, 0, bytes - old_bytes);
+    }
+    lm_space.large_bytes[block] = bytes;
+    return true;
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+// alloc/sweep.h: finding free cells in blocks, a block at a time.
+//
+// After a collection every block of a kind is unswept. An allocating thread
+// takes one, reads its free cells off the bitmap and has swept it. What nobody
+// takes is swept in the background, so that wholly free blocks become
+// available to other kinds.
+//
+//        new block                 taken by a thread
+//   pool -----------------------------------> taken
+//    ^                                          |  the next collection
+//    |  empty                                   v
+//    +----------- sweep ---------------- unswept (all of them)
+//                   |  has free cells           |
+//                   v     taken by a thread     |
+//                partial --------> taken <------+
+
+#ifndef ALLOC_SWEEP_H
+#define ALLOC_SWEEP_H
+
+#include "heap/kind.h"
+#include "heap/space.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// struct lm_free_cells is what a thread gets to allocate from.
+struct lm_free_cells {
+    uint32_t block;
+    uint32_t count;
+    bool is_clean; // they read as zeroes
+    uint64_t word[LM_CELL_WORDS];
+};
+
+// lm_sweep_take gives the caller a block of the kind with at least one free
+// cell. False when the kind has none left since the last collection.
+bool lm_sweep_take(uint32_t kind, struct lm_free_cells *cells);
+
+// lm_sweep_format makes a block from the pool one of the kind and gives the
+// caller all of its cells.
+void lm_sweep_format(uint32_t kind, uint32_t block, bool is_clean,
+                     struct lm_free_cells *cells);
+
+// lm_sweep_format_quietly is the same without any lock, for a signal handler
+// that interrupted the allocator; lm_sweep_adopt must follow before the next
+// collection.
+void lm_sweep_format_quietly(uint32_t kind, uint32_t block);
+void lm_sweep_adopt(uint32_t block);
+
+// lm_sweep_untake gives cells back; the program is stopped, or the block is
+// the calling thread's.
+void lm_sweep_untake(uint32_t block, const uint64_t word[LM_CELL_WORDS]);
+
+// lm_sweep_some sweeps at most that many blocks of any kind, and returns how
+// many it did; *freed, unless NULL, is how many of them became free.
+size_t lm_sweep_some(size_t blocks, size_t *freed);
+
+// lm_sweep_rest sweeps whatever is unswept.
+void lm_sweep_rest(void);
+
+// lm_sweep_prepare clears the marks of what is still unswept; after it a
+// collection may mark. The program is stopped.
+void lm_sweep_prepare(void);
+
+// lm_sweep_begin makes what was marked what is allocated, and every block
+// unswept. The program is stopped.
+void lm_sweep_begin(void);
+
+// lm_sweep_dead_blocks returns how many unswept blocks hold nothing alive.
+size_t lm_sweep_dead_blocks(void);
+
+// lm_sweep_large returns the runs of dead large objects to the pool.
+void lm_sweep_large(void);
+
+// lm_sweep_is_taken says whether a block's free cells belong to allocators
+// until the next collection.
+bool lm_sweep_is_taken(uint32_t block);
+
+// Entering a large object into its kind's list, and taking it out.
+void lm_sweep_add_large(uint32_t kind, uint32_t block);
+void lm_sweep_remove_large(uint32_t kind, uint32_t block);
+
+#endif // ALLOC_SWEEP_H

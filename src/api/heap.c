@@ -1,0 +1,515 @@
+// SPDX-License-Identifier: MIT
+// heap.c: loam/heap.h.
+
+#include <loam/heap.h>
+
+#include "alloc/cache.h"
+#include "alloc/large.h"
+#include "api/runtime.h"
+#include "api/status.h"
+#include "base/check.h"
+#include "collect/cycle.h"
+#include "collect/grant.h"
+#include "heap/find.h"
+#include "heap/run.h"
+#include "world/stop.h"
+
+#include <stdio.h>
+#include <string.h>
+
+// Inside this file the names mean the functions, not the inline paths.
+#undef loam_alloc
+#undef loam_alloc_leaf
+
+#define ALIGN_MAX ((size_t)1 << 30)
+
+int loam_init(void) { return lm_runtime_join() ? 0 : -1; }
+
+void loam_shutdown(void) { lm_runtime_shutdown(); }
+
+// ---- Failing -------------------------------------------------------------------
+
+static void *fail_full(size_t bytes) {
+    size_t max = __atomic_load_n(&lm_settings.heap_max, __ATOMIC_RELAXED);
+    struct lm_cycle_figures f;
+    lm_cycle_figures_get(&f);
+    lm_status_set(LOAM_HEAP_FULL,
+                  "heap full: asked for %zu bytes (%B), while %B are used, of "
+                  "which %B were alive after a full collection, and %B are "
+                  "allowed; let go of objects, or raise LOAM_HEAP_MAX",
+                  bytes, bytes, lm_run_used() << LM_BLOCK_SHIFT, f.live_bytes,
+                  max);
+    return NULL;
+}
+
+static void *fail_refused(size_t bytes) {
+    lm_status_set(LOAM_NO_MEMORY,
+                  "no memory: asked for %zu bytes (%B), while %B are used; the "
+                  "system gave no more even after a full collection; look at "
+                  "ulimit -v, the container's limit and LOAM_RESERVE (%B)",
+                  bytes, bytes, lm_run_used() << LM_BLOCK_SHIFT,
+                  lm_space.reserved_bytes);
+    return NULL;
+}
+
+static void *fail_too_large(size_t bytes) {
+    lm_status_set(LOAM_TOO_LARGE,
+                  "too large: asked for %zu bytes, or for a number of elements "
+                  "whose size overflows; at most %B can be one object",
+                  bytes, lm_space.reserved_bytes);
+    return NULL;
+}
+
+static void *fail_kinds(void) {
+    lm_status_set(LOAM_TOO_MANY_TYPES,
+                  "too many types: %u pairs of type and size are in use, which "
+                  "is all the runtime can tell apart; describe fewer types or "
+                  "use loam_alloc",
+                  LM_KIND_MAX);
+    return NULL;
+}
+
+static void *fail_handler(size_t bytes) {
+    lm_status_set(LOAM_IN_HANDLER,
+                  "in a signal handler that interrupted the allocator: asked "
+                  "for %zu bytes, of which the reserve for handlers has none "
+                  "left (it serves %u objects of at most %u bytes between "
+                  "collections); allocate before, or after, the handler",
+                  bytes, LM_HANDLER_BLOCKS, LOAM_SMALL_MAX);
+    return NULL;
+}
+
+// ---- Making --------------------------------------------------------------------
+
+static void *make(struct lm_member *self, uint32_t kind, size_t bytes,
+                  size_t align) {
+    void *object = NULL;
+    bool is_small = lm_kinds[kind].cell_bytes != 0;
+    if (lm_unlikely(self->blocking_depth)) {
+        lm_caller_error("a thread does not touch the heap between "
+                        "loam_blocking_begin and loam_blocking_end",
+                        "end the region first",
+                        "an allocation of %zu bytes in a blocking region",
+                        bytes);
+    }
+    if (lm_unlikely(self->inside)) {
+        object = is_small ? lm_cache_nested(kind) : NULL;
+        return object ? object : fail_handler(bytes);
+    }
+    enum lm_refill r = is_small ? lm_grant_cell(self, kind, &object)
+                                : lm_grant_large(self, kind, bytes, align,
+                                                 &object);
+    return r == LM_REFILL_OK      ? object
+           : r == LM_REFILL_LIMIT ? fail_full(bytes)
+                                  : fail_refused(bytes);
+}
+
+void *loam_slot_slow_(uint32_t kind, size_t bytes) {
+    struct lm_member *self = lm_runtime_self();
+    return self ? make(self, kind, bytes, 1) : NULL;
+}
+
+// A large object of a type of untyped memory.
+static void *make_large(uint32_t kind, size_t bytes, size_t align) {
+    struct lm_member *self = lm_runtime_self();
+    if (self == NULL) {
+        return NULL;
+    }
+    if (bytes > lm_space.reserved_bytes) {
+        return fail_too_large(bytes);
+    }
+    return make(self, kind, bytes, align);
+}
+
+static inline void *make_untyped(size_t bytes, bool is_leaf) {
+    bytes += bytes == 0;
+    if (lm_likely(bytes <= LOAM_SMALL_MAX)) {
+        uint32_t c = loam_size_class_(bytes);
+        uint32_t kind = is_leaf ? LOAM_KIND_LEAF_(c) : LOAM_KIND_RAW_(c);
+        return loam_slot_take_(kind, loam_cell_bytes_(c), bytes);
+    }
+    return make_large(is_leaf ? LM_KIND_LEAF_LARGE : LM_KIND_RAW_LARGE, bytes,
+                      1);
+}
+
+void *loam_alloc(size_t bytes) { return make_untyped(bytes, false); }
+
+void *loam_alloc_leaf(size_t bytes) { return make_untyped(bytes, true); }
+
+void *loam_alloc_leaf_zeroed(size_t bytes) {
+    void *p = make_untyped(bytes, true);
+    return p ? memset(p, 0, bytes) : NULL;
+}
+
+// The smallest class of at least `bytes` whose cells all lie at multiples of
+// align; there is one, since the largest cell is a block.
+static uint32_t aligned_class(size_t align, size_t bytes) {
+    uint32_t c = loam_size_class_(bytes > align ? bytes : align);
+    while (loam_cell_bytes_(c) % align != 0) {
+        c++;
+    }
+    return c;
+}
+
+static void *make_aligned(size_t align, size_t bytes, bool is_leaf) {
+    if (align == 0 || (align & (align - 1)) != 0 || align > ALIGN_MAX) {
+        lm_status_set(LOAM_BAD_ARGUMENT,
+                      "bad argument: alignment %zu; it must be a power of two "
+                      "of at most %zu",
+                      align, ALIGN_MAX);
+        return NULL;
+    }
+    bytes += bytes == 0;
+    if (bytes <= LOAM_SMALL_MAX && align <= LM_BLOCK_BYTES) {
+        uint32_t c = aligned_class(align, bytes);
+        uint32_t kind = is_leaf ? LOAM_KIND_LEAF_(c) : LOAM_KIND_RAW_(c);
+        return loam_slot_take_(kind, loam_cell_bytes_(c), bytes);
+    }
+    // A small object aligned to more than a block still gets a run.
+    return make_large(is_leaf ? LM_KIND_LEAF_LARGE : LM_KIND_RAW_LARGE,
+                      bytes > LOAM_SMALL_MAX ? bytes : LOAM_SMALL_MAX + 1,
+                      align);
+}
+
+void *loam_alloc_aligned(size_t align, size_t bytes) {
+    return make_aligned(align, bytes, false);
+}
+
+void *loam_alloc_leaf_aligned(size_t align, size_t bytes) {
+    return make_aligned(align, bytes, true);
+}
+
+// ---- Typed -----------------------------------------------------------------------
+
+static void *make_typed(struct lm_member *self, const struct loam_type *type,
+                        bool is_array, size_t bytes) {
+    bytes += bytes == 0;
+    if (bytes > lm_space.reserved_bytes) {
+        return fail_too_large(bytes);
+    }
+    lm_member_inside(self);
+    uint32_t kind = lm_kind_of(type, is_array, bytes);
+    lm_member_outside(self);
+    if (kind == 0) {
+        return fail_kinds();
+    }
+    const struct lm_kind *k = &lm_kinds[kind];
+    return k->cell_bytes ? loam_slot_take_(kind, k->cell_bytes, bytes)
+                         : make(self, kind, bytes, 1);
+}
+
+// The type of a site, resolved at its first use.
+static const struct loam_type *site_type(struct lm_member *self,
+                                         struct loam_site_ *site) {
+    const struct loam_type *type =
+        __atomic_load_n(&site->type, __ATOMIC_ACQUIRE);
+    enum loam_status why = LOAM_OK;
+    char message[320];
+    if (type) {
+        return type;
+    }
+    if (self->inside) {
+        fail_handler(site->size_bytes); // the lock may be ours already
+        return NULL;
+    }
+    lm_member_inside(self);
+    type = lm_type_resolve(site, &why, message, sizeof message);
+    lm_member_outside(self);
+    if (why == LOAM_BAD_ARGUMENT) {
+        lm_caller_error("LOAM_TYPE names fields of the struct that hold "
+                        "pointers, aligned and inside it",
+                        "correct the LOAM_TYPE in that source file", "%s",
+                        message);
+    }
+    if (type == NULL) {
+        lm_status_set(why, "%s", message);
+        return NULL;
+    }
+    __atomic_store_n(&site->type, type, __ATOMIC_RELEASE);
+    return type;
+}
+
+void *loam_site_slow_(struct loam_site_ *site) {
+    struct lm_member *self = lm_runtime_self();
+    const struct loam_type *type = self ? site_type(self, site) : NULL;
+    if (type == NULL) {
+        return NULL;
+    }
+    lm_member_inside(self);
+    uint32_t kind = lm_kind_of(type, false, site->size_bytes);
+    lm_member_outside(self);
+    if (kind && lm_kinds[kind].cell_bytes) {
+        __atomic_store_n(&site->kind, kind, __ATOMIC_RELAXED);
+        return make(self, kind, site->size_bytes, 1);
+    }
+    return make_typed(self, type, false, site->size_bytes);
+}
+
+void *loam_site_sized_(struct loam_site_ *site, size_t bytes) {
+    struct lm_member *self = lm_runtime_self();
+    const struct loam_type *type = self ? site_type(self, site) : NULL;
+    if (type == NULL) {
+        return NULL;
+    }
+    return make_typed(self, type, false,
+                      bytes > site->size_bytes ? bytes : site->size_bytes);
+}
+
+static void *make_array(struct lm_member *self, const struct loam_type *type,
+                        size_t element_bytes, size_t count) {
+    size_t bytes;
+    if (__builtin_mul_overflow(element_bytes, count, &bytes)) {
+        return fail_too_large(SIZE_MAX);
+    }
+    return make_typed(self, type, true, bytes);
+}
+
+void *loam_site_array_(struct loam_site_ *site, size_t count) {
+    struct lm_member *self = lm_runtime_self();
+    const struct loam_type *type = self ? site_type(self, site) : NULL;
+    return type ? make_array(self, type, site->size_bytes, count) : NULL;
+}
+
+void *loam_new_of(const struct loam_type *type, size_t bytes) {
+    struct lm_member *self = lm_runtime_self();
+    if (self == NULL) {
+        return NULL;
+    }
+    return make_typed(self, type, false,
+                      bytes > type->size_bytes ? bytes : type->size_bytes);
+}
+
+void *loam_new_array_of(const struct loam_type *type, size_t count) {
+    struct lm_member *self = lm_runtime_self();
+    return self ? make_array(self, type, type->size_bytes, count) : NULL;
+}
+
+// ---- Finding -------------------------------------------------------------------
+//
+// Inside, so that no collection exchanges the bitmaps between a look at which
+// is which and a look at the bit.
+
+// A cell that this thread has taken as free, but not handed out yet, has its
+// bit set though nothing is there.
+static bool cell_is_waiting(const struct lm_member *self,
+                            const struct lm_object *o) {
+    const struct lm_slot *slot = &self->cache->slots[o->kind];
+    if (o->start >= slot->bump && o->start < slot->limit) {
+        return true;
+    }
+    return slot->block == o->block && lm_kinds[o->kind].cell_bytes &&
+           (slot->word[o->cell / 64] >> (o->cell % 64) & 1);
+}
+
+static bool find(const void *p, struct lm_object *object) {
+    if (!lm_space_has((uintptr_t)p)) {
+        return false;
+    }
+    struct lm_member *self = lm_runtime_self();
+    if (self == NULL) {
+        return false;
+    }
+    lm_member_inside(self);
+    bool is_found = lm_find((uintptr_t)p, object) &&
+                    !cell_is_waiting(self, object);
+    lm_member_outside(self);
+    return is_found;
+}
+
+void *loam_base_of(const void *p) {
+    struct lm_object object;
+    return find(p, &object) ? (void *)object.start : NULL; // NOLINT
+}
+
+size_t loam_size_of(const void *p) {
+    struct lm_object object;
+    return find(p, &object) && object.start == (uintptr_t)p
+               ? lm_find_size(&object)
+               : 0;
+}
+
+const struct loam_type *loam_type_of(const void *p) {
+    struct lm_object object;
+    if (!find(p, &object)) {
+        return NULL;
+    }
+    const struct loam_type *type = lm_kinds[object.kind].type;
+    return type == &lm_type_raw || type == &lm_type_leaf ? NULL : type;
+}
+
+// ---- Freeing and resizing -----------------------------------------------------
+
+__attribute__((noreturn)) static void free_error(const void *p,
+                                                 const char *call) {
+    static const char rule[] =
+        "only a pointer that an allocation returned, once, can be freed";
+    struct lm_object o;
+    if (!lm_space_has((uintptr_t)p)) {
+        lm_caller_error(rule, "give memory that is not Loam's to whoever made "
+                              "it; let go of objects without a call",
+                        "%s(%p), a foreign pointer: it does not point into the "
+                        "heap",
+                        call, p);
+    }
+    if (!lm_find_cell((uintptr_t)p, &o) || !lm_find_bit(&o, lm_space.live)) {
+        lm_caller_error(rule, "look for the call that freed it before",
+                        "%s(%p), a pointer to memory that is free: it was "
+                        "freed already, or collected",
+                        call, p);
+    }
+    if (o.start != (uintptr_t)p) {
+        lm_caller_error(rule, "pass the start of the object, which "
+                              "loam_base_of finds",
+                        "%s(%p), an interior pointer: %zu bytes into the "
+                        "object at %p",
+                        call, p, (uintptr_t)p - o.start,
+                        (const void *)o.start); // NOLINT
+    }
+    lm_caller_error(rule, "look for the call that freed it before",
+                    "%s(%p), a pointer to memory that is free: it was freed "
+                    "already",
+                    call, p);
+}
+
+// Clears the bit; false when it was clear. A second thread that frees the same
+// object at the same time finds it clear.
+static bool object_unset(const struct lm_object *o) {
+    uint64_t bit = (uint64_t)1 << (o->cell % 64);
+    uint64_t *word = &lm_space.bits[o->block].pair[o->cell / 64][lm_space.live];
+    return __atomic_fetch_and(word, ~bit, __ATOMIC_RELAXED) & bit;
+}
+
+void loam_free(void *p) {
+    struct lm_object o;
+    if (p == NULL) {
+        return;
+    }
+    struct lm_member *self = lm_runtime_self();
+    if (self == NULL) {
+        return; // then nothing was ever allocated
+    }
+    bool is_nested = self->inside != 0;
+    lm_member_inside(self);
+    if (!lm_find((uintptr_t)p, &o) || o.start != (uintptr_t)p ||
+        cell_is_waiting(self, &o)) {
+        free_error(p, "loam_free");
+    }
+    // A handler that interrupted the allocator must not touch its lists; the
+    // collector will find the object.
+    if (!is_nested) {
+        if (!object_unset(&o)) {
+            free_error(p, "loam_free");
+        }
+        if (lm_kinds[o.kind].cell_bytes) {
+            lm_cache_free(self->cache, o.kind, o.block, o.start);
+        } else {
+            self->cache->freed_bytes += lm_space.large_bytes[o.block];
+            lm_large_free(o.kind, o.block);
+        }
+    }
+    lm_member_outside(self);
+}
+
+// Whether p can become an object of `bytes` where it is; makes it so.
+static bool resize_in_place(struct lm_member *self, const struct lm_object *o,
+                            size_t bytes) {
+    const struct lm_kind *k = &lm_kinds[o->kind];
+    if (k->cell_bytes == 0) {
+        if (bytes <= LOAM_SMALL_MAX || self->inside) {
+            return false;
+        }
+        lm_member_inside(self);
+        bool ok = lm_large_resize(o->kind, o->block, bytes);
+        lm_member_outside(self);
+        return ok;
+    }
+    // A cell may be up to twice too large before it is worth moving.
+    if (bytes > k->cell_bytes || bytes < k->cell_bytes / 2) {
+        return false;
+    }
+    if (k->is_zeroed) {
+        memset((char *)o->start + bytes, 0, k->cell_bytes - bytes); // NOLINT
+    }
+    return true;
+}
+
+void *loam_realloc(void *p, size_t bytes) {
+    struct lm_object o;
+    if (p == NULL) {
+        return loam_alloc(bytes);
+    }
+    bytes += bytes == 0;
+    struct lm_member *self = lm_runtime_self();
+    if (self == NULL) {
+        return NULL;
+    }
+    if (!find(p, &o) || o.start != (uintptr_t)p) {
+        free_error(p, "loam_realloc");
+    }
+    if (bytes > lm_space.reserved_bytes) {
+        return fail_too_large(bytes);
+    }
+    if (resize_in_place(self, &o, bytes)) {
+        return p;
+    }
+    const struct lm_kind *k = &lm_kinds[o.kind];
+    bool is_array = k->layout == &k->type->array;
+    size_t old_bytes = lm_find_size(&o);
+    void *moved = make_typed(self, k->type, is_array, bytes);
+    if (moved) {
+        memcpy(moved, p, old_bytes < bytes ? old_bytes : bytes);
+        loam_free(p);
+    }
+    return moved;
+}
+
+// ---- Conveniences ----------------------------------------------------------
+
+void *loam_memdup(const void *from, size_t bytes) {
+    void *p = loam_alloc_leaf(bytes);
+    return p && bytes ? memcpy(p, from, bytes) : p;
+}
+
+char *loam_strdup(const char *text) {
+    return loam_memdup(text, strlen(text) + 1);
+}
+
+char *loam_strndup(const char *text, size_t bytes) {
+    size_t length = strnlen(text, bytes);
+    char *p = loam_alloc_leaf(length + 1);
+    if (p) {
+        memcpy(p, text, length);
+        p[length] = '\0';
+    }
+    return p;
+}
+
+char *loam_vprintf(const char *format, va_list arguments) {
+    char buffer[256];
+    va_list again;
+    va_copy(again, arguments);
+    int length = vsnprintf(buffer, sizeof buffer, format, arguments);
+    char *p = NULL;
+    if (length < 0) {
+        lm_status_set(LOAM_BAD_ARGUMENT,
+                      "bad argument: printf does not accept the format \"%s\"",
+                      format);
+    } else if ((size_t)length < sizeof buffer) {
+        p = loam_memdup(buffer, (size_t)length + 1);
+    } else {
+        p = loam_alloc_leaf((size_t)length + 1);
+        if (p) {
+            vsnprintf(p, (size_t)length + 1, format, again);
+        }
+    }
+    va_end(again);
+    return p;
+}
+
+char *loam_printf(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    char *p = loam_vprintf(format, arguments);
+    va_end(arguments);
+    return p;
+}

@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: MIT
+// interpose.c: functions of libc that libloam stands in front of.
+//
+// Three things cannot be had otherwise: to know every thread from birth, to be
+// sure that each can be stopped, and to keep a stop from showing as an EINTR
+// in calls that the kernel does not restart. Each function does what libc's
+// does, by calling it; nothing else changes for the program.
+
+#include "api/runtime.h"
+#include "base/format.h"
+#include "os/clock.h"
+#include "os/libc.h"
+#include "os/thread.h"
+#include "world/roll.h"
+#include "world/stop.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+// ---- Threads -------------------------------------------------------------------
+
+// What a new thread runs first.
+static void *thread_begin(void *record) {
+    struct lm_member *member = record;
+    void *(*start)(void *) = member->start;
+    void *argument = member->argument;
+    if (lm_roll_attach(member)) {
+        member->argument = NULL; // it is on this stack now
+        member->kept = NULL;
+    }
+    // Else it becomes a member at its first allocation, if there is memory for
+    // it then; until then its argument stays a root.
+    return start(argument);
+}
+
+// Creates a thread; `kept` is a root until the thread runs, like its argument.
+static int thread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                         void *(*start)(void *), void *argument, void *kept) {
+    if (lm_runtime_self() == NULL) {
+        return EAGAIN;
+    }
+    // No handler may come while the record is made: one that allocates would
+    // wait for the lock that this thread holds.
+    sigset_t before = lm_thread_block_signals();
+    struct lm_member *member = lm_roll_new(start, argument, kept);
+    lm_thread_restore_signals(&before);
+    if (member == NULL) {
+        return EAGAIN;
+    }
+    int rc = lm_libc()->pthread_create(thread, attributes, thread_begin,
+                                       member);
+    if (rc != 0) {
+        before = lm_thread_block_signals();
+        lm_roll_drop(member);
+        lm_thread_restore_signals(&before);
+    }
+    return rc;
+}
+
+EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*start)(void *), void *argument) {
+    if (!lm_runtime_is_ready()) {
+        return lm_libc()->pthread_create(thread, attributes, start, argument);
+    }
+    return thread_create(thread, attributes, start, argument, NULL);
+}
+
+// glibc's thrd_create calls its pthread_create from inside, past ours.
+struct c11_start {
+    thrd_start_t start;
+    void *argument;
+};
+
+static void *c11_begin(void *argument) {
+    struct c11_start copy = *(struct c11_start *)argument;
+    free(argument);
+    // thrd_join finds the result where pthread_join finds a pointer.
+    return (void *)(intptr_t)copy.start(copy.argument); // NOLINT
+}
+
+EXPORT int thrd_create(thrd_t *thread, thrd_start_t start, void *argument) {
+    struct c11_start *c11 = malloc(sizeof *c11);
+    if (c11 == NULL) {
+        return thrd_nomem;
+    }
+    *c11 = (struct c11_start){start, argument};
+    int rc = lm_runtime_is_ready()
+                 ? thread_create(thread, NULL, c11_begin, c11, argument)
+                 : lm_libc()->pthread_create(thread, NULL, c11_begin, c11);
+    if (rc != 0) {
+        free(c11);
+    }
+    return rc == 0        ? thrd_success
+           : rc == EAGAIN ? thrd_nomem
+                          : thrd_error;
+}
+
+// ---- Signal masks --------------------------------------------------------------
+
+// Programs block all signals in their worker threads; the stop signal is taken
+// out, as glibc takes out its own two.
+static const sigset_t *mask_without_ours(int how, const sigset_t *set,
+                                         sigset_t *copy) {
+    int ours = lm_world_signal();
+    if (set == NULL || how == SIG_UNBLOCK || ours == 0) {
+        return set;
+    }
+    *copy = *set;
+    sigdelset(copy, ours);
+    return copy;
+}
+
+EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *old) {
+    sigset_t copy;
+    return lm_libc()->pthread_sigmask(how, mask_without_ours(how, set, &copy),
+                                      old);
+}
+
+EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *old) {
+    sigset_t copy;
+    return lm_libc()->sigprocmask(how, mask_without_ours(how, set, &copy), old);
+}
+
+EXPORT int sigaction(int signal, const struct sigaction *action,
+                     struct sigaction *old) {
+    int ours = lm_world_signal();
+    if (action == NULL || ours == 0) {
+        return lm_libc()->sigaction(signal, action, old);
+    }
+    if (signal == ours) {
+        lm_print(2,
+                 "loam: sigaction(%d) refused\n  the rule: signal %d stops "
+                 "threads for collections\n  what to do: use another signal, "
+                 "or choose another for Loam with LOAM_SIGNAL\n",
+                 signal, ours);
+        errno = EINVAL;
+        return -1;
+    }
+    struct sigaction copy = *action;
+    sigdelset(&copy.sa_mask, ours); // a handler can be stopped too
+    return lm_libc()->sigaction(signal, &copy, old);
+}
+
+// ---- Calls that the kernel does not restart --------------------------------
+
+// Marks where this thread waits, so that the stop handler can tell an
+// interrupted call from an interrupted handler within the call.
+static struct lm_member *wait_begin(uintptr_t sp) {
+    struct lm_member *self = lm_self;
+    if (self) {
+        self->is_wait_ours = 0;
+        self->wait_sp = sp;
+    }
+    return self;
+}
+
+// Whether the call, which has failed or not, was cut short by a stop alone.
+static bool wait_end(struct lm_member *self, bool is_cut) {
+    if (self == NULL) {
+        return false;
+    }
+    self->wait_sp = 0;
+    bool again = is_cut && self->is_wait_ours;
+    self->is_wait_ours = 0;
+    return again;
+}
+
+// Runs a call, and again while a stop cuts it short. Before each repetition
+// `adjust` takes the time that has passed off what the call is to wait.
+#define WAIT_LOOP(result, call, adjust)                                        \
+    for (;;) {                                                                 \
+        struct lm_member *self_ =                                              \
+            wait_begin((uintptr_t)__builtin_frame_address(0));                 \
+        (result) = (call);                                                     \
+        int errno_ = errno;                                                    \
+        bool again_ = wait_end(self_, (result) == -1 && errno_ == EINTR);      \
+        errno = errno_;                                                        \
+        if (!again_) {                                                         \
+            break;                                                             \
+        }                                                                      \
+        adjust;                                                                \
+    }
+
+static uint64_t deadline_in(uint64_t ns) {
+    uint64_t now = lm_clock_ns();
+    return ns > UINT64_MAX - now ? UINT64_MAX : now + ns;
+}
+
+static uint64_t deadline_left(uint64_t deadline) {
+    uint64_t now = lm_clock_ns();
+    return now < deadline ? deadline - now : 0;
+}
+
+static uint64_t timespec_ns(const struct timespec *t) {
+    return (uint64_t)t->tv_sec > UINT64_MAX / 2000000000u
+               ? UINT64_MAX
+               : (uint64_t)t->tv_sec * 1000000000u + (uint64_t)t->tv_nsec;
+}
+
+static struct timespec timespec_of(uint64_t ns) {
+    return (struct timespec){(time_t)(ns / 1000000000u),
+                             (long)(ns % 1000000000u)};
+}
+
+EXPORT int poll(struct pollfd *fds, nfds_t count, int timeout_ms) {
+    uint64_t end = deadline_in((uint64_t)timeout_ms * 1000000u);
+    int r;
+    WAIT_LOOP(r, lm_libc()->poll(fds, count, timeout_ms),
+              if (timeout_ms > 0) timeout_ms =
+                  (int)((deadline_left(end) + 999999) / 1000000))
+    return r;
+}
+
+EXPORT int ppoll(struct pollfd *fds, nfds_t count,
+                 const struct timespec *timeout, const sigset_t *mask) {
+    uint64_t end = timeout ? deadline_in(timespec_ns(timeout)) : 0;
+    struct timespec left = timeout ? *timeout : (struct timespec){0, 0};
+    sigset_t copy;
+    int r;
+    WAIT_LOOP(r,
+              lm_libc()->ppoll(fds, count, timeout ? &left : NULL,
+                               mask_without_ours(SIG_SETMASK, mask, &copy)),
+              left = timespec_of(deadline_left(end)))
+    return r;
+}
+
+// The sets are undefined after a failure, so each attempt gets fresh ones.
+struct select_sets {
+    fd_set set[3];
+};
+
+static void sets_save(struct select_sets *s, fd_set *const at[3]) {
+    for (int i = 0; i < 3; i++) {
+        if (at[i]) {
+            s->set[i] = *at[i];
+        }
+    }
+}
+
+static void sets_restore(const struct select_sets *s, fd_set *const at[3]) {
+    for (int i = 0; i < 3; i++) {
+        if (at[i]) {
+            *at[i] = s->set[i];
+        }
+    }
+}
+
+EXPORT int select(int count, fd_set *in, fd_set *out, fd_set *other,
+                  struct timeval *timeout) {
+    // Linux leaves in *timeout what is left of it, also after EINTR.
+    fd_set *const at[3] = {in, out, other};
+    struct select_sets saved;
+    int r;
+    if (count > FD_SETSIZE) {
+        return lm_libc()->select(count, in, out, other, timeout);
+    }
+    sets_save(&saved, at);
+    WAIT_LOOP(r, lm_libc()->select(count, in, out, other, timeout),
+              sets_restore(&saved, at))
+    return r;
+}
+
+EXPORT int pselect(int count, fd_set *in, fd_set *out, fd_set *other,
+                   const struct timespec *timeout, const sigset_t *mask) {
+    fd_set *const at[3] = {in, out, other};
+    struct select_sets saved;
+    uint64_t end = timeout ? deadline_in(timespec_ns(timeout)) : 0;
+    struct timespec left = timeout ? *timeout : (struct timespec){0, 0};
+    sigset_t copy;
+    int r;
+    const sigset_t *ours = mask_without_ours(SIG_SETMASK, mask, &copy);
+    if (count > FD_SETSIZE) {
+        return lm_libc()->pselect(count, in, out, other, timeout, ours);
+    }
+    sets_save(&saved, at);
+    WAIT_LOOP(r,
+              lm_libc()->pselect(count, in, out, other,
+                                 timeout ? &left : NULL, ours),
+              sets_restore(&saved, at);
+              left = timespec_of(deadline_left(end)))
+    return r;
+}
+
+EXPORT int epoll_wait(int fd, struct epoll_event *events, int room,
+                      int timeout_ms) {
+    uint64_t end = deadline_in((uint64_t)timeout_ms * 1000000u);
+    int r;
+    WAIT_LOOP(r, lm_libc()->epoll_wait(fd, events, room, timeout_ms),
+              if (timeout_ms > 0) timeout_ms =
+                  (int)((deadline_left(end) + 999999) / 1000000))
+    return r;
+}
+
+EXPORT int epoll_pwait(int fd, struct epoll_event *events, int room,
+                       int timeout_ms, const sigset_t *mask) {
+    uint64_t end = deadline_in((uint64_t)timeout_ms * 1000000u);
+    sigset_t copy;
+    int r;
+    WAIT_LOOP(r,
+              lm_libc()->epoll_pwait(fd, events, room, timeout_ms,
+                                     mask_without_ours(SIG_SETMASK, mask,
+                                                       &copy)),
+              if (timeout_ms > 0) timeout_ms =
+                  (int)((deadline_left(end) + 999999) / 1000000))
+    return r;
+}
+
+EXPORT int nanosleep(const struct timespec *want, struct timespec *left) {
+    struct timespec t = *want;
+    struct timespec rest = t;
+    int r;
+    WAIT_LOOP(r, lm_libc()->nanosleep(&t, &rest), t = rest)
+    if (r == -1 && left) {
+        *left = rest;
+    }
+    return r;
+}
+
+EXPORT int clock_nanosleep(clockid_t clock, int flags,
+                           const struct timespec *want, struct timespec *left) {
+    // It returns the error instead of setting errno.
+    struct timespec t = *want;
+    struct timespec rest = t;
+    for (;;) {
+        struct lm_member *self =
+            wait_begin((uintptr_t)__builtin_frame_address(0));
+        int r = lm_libc()->clock_nanosleep(clock, flags, &t, &rest);
+        if (!wait_end(self, r == EINTR)) {
+            if (r == EINTR && left && !(flags & TIMER_ABSTIME)) {
+                *left = rest;
+            }
+            return r;
+        }
+        if (!(flags & TIMER_ABSTIME)) {
+            t = rest;
+        }
+    }
+}
+
+EXPORT int usleep(unsigned microseconds) {
+    struct timespec t = timespec_of((uint64_t)microseconds * 1000u);
+    return nanosleep(&t, NULL);
+}
+
+EXPORT unsigned sleep(unsigned seconds) {
+    struct timespec t = {(time_t)seconds, 0};
+    struct timespec rest = {0, 0};
+    int saved = errno;
+    if (nanosleep(&t, &rest) == 0) {
+        errno = saved;
+        return 0;
+    }
+    // Rounded as glibc does, to the nearest second.
+    return (unsigned)rest.tv_sec + (rest.tv_nsec >= 500000000);
+}
+
+EXPORT int pause(void) {
+    int r;
+    WAIT_LOOP(r, lm_libc()->pause(), (void)0)
+    return r;
+}
+
+EXPORT int sem_timedwait(sem_t *restrict semaphore,
+                         const struct timespec *restrict until) {
+    int r;
+    WAIT_LOOP(r, lm_libc()->sem_timedwait(semaphore, until), (void)0)
+    return r;
+}
+
+EXPORT int sem_clockwait(sem_t *restrict semaphore, clockid_t clock,
+                         const struct timespec *restrict until) {
+    int r;
+    WAIT_LOOP(r, lm_libc()->sem_clockwait(semaphore, clock, until), (void)0)
+    return r;
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT
+// runtime.c: from nothing to a heap, through fork, to nothing again.
+
+#include "api/runtime.h"
+
+#include "alloc/cache.h"
+#include "api/settings.h"
+#include "api/status.h"
+#include "base/check.h"
+#include "collect/cycle.h"
+#include "collect/idle.h"
+#include "collect/pace.h"
+#include "heap/kind.h"
+#include "heap/run.h"
+#include "heap/space.h"
+#include "heap/type.h"
+#include "mark/team.h"
+#include "os/clock.h"
+#include "os/libc.h"
+#include "os/lock.h"
+#include "see/log.h"
+#include "world/roots.h"
+#include "world/roll.h"
+#include "world/stop.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+enum { RUNTIME_NEW, RUNTIME_READY, RUNTIME_SHUT };
+
+static struct {
+    struct lm_lock lock; // guards setting up and shutting down
+    uint32_t state;      // atomic
+    bool has_settings;
+    bool has_hooks; // of fork and exit, which cannot be taken back
+} runtime;
+
+bool lm_runtime_is_ready(void) {
+    return __atomic_load_n(&runtime.state, __ATOMIC_ACQUIRE) == RUNTIME_READY;
+}
+
+// ---- Fork ---------------------------------------------------------------------
+//
+// All locks are taken before, so that none is held by a thread that the child
+// does not have. The order is the one in which they nest.
+
+static bool fork_is_held; // by the thread that forks; under the cycle's lock
+
+static void runtime_fork_prepare(void) {
+    fork_is_held = false;
+    if (!lm_runtime_is_ready()) {
+        return;
+    }
+    lm_cycle_hold();
+    lm_world_fork_prepare();
+    lm_type_fork_prepare();
+    lm_kind_fork_prepare();
+    lm_cache_fork_prepare();
+    lm_run_fork_prepare();
+    lm_roots_fork_prepare();
+    fork_is_held = true;
+}
+
+static void runtime_fork_done(bool in_child) {
+    if (!fork_is_held) {
+        return;
+    }
+    lm_roots_fork_done(in_child);
+    lm_run_fork_done(in_child);
+    lm_cache_fork_done(in_child);
+    lm_kind_fork_done(in_child);
+    lm_type_fork_done(in_child);
+    if (in_child) {
+        lm_team_fork_child();
+        lm_idle_fork_child();
+    }
+    lm_world_fork_done(in_child);
+    lm_cycle_fork_done(in_child);
+}
+
+static void runtime_fork_parent(void) { runtime_fork_done(false); }
+
+static void runtime_fork_child(void) { runtime_fork_done(true); }
+
+// ---- Setting up ------------------------------------------------------------------
+
+// After each collection.
+static void runtime_listen(const struct lm_cycle_event *event) {
+    lm_idle_notice();
+    lm_log_cycle(event);
+}
+
+static void runtime_at_exit(void) {
+    if (lm_settings.report && lm_runtime_is_ready() && lm_runtime_self()) {
+        lm_cycle_collect(LM_CAUSE_EXIT, 0);
+        lm_log_report(lm_settings.report);
+    }
+}
+
+static void runtime_hook(void) {
+    if (runtime.has_hooks) {
+        return;
+    }
+    runtime.has_hooks = true;
+    pthread_atfork(runtime_fork_prepare, runtime_fork_parent,
+                   runtime_fork_child);
+    atexit(runtime_at_exit);
+}
+
+static bool runtime_fail(const char *what) {
+    lm_status_set(LOAM_NO_MEMORY,
+                  "the heap cannot be set up: the system refused %s; raise the "
+                  "limit of address space (ulimit -v), or set LOAM_RESERVE to "
+                  "a smaller size",
+                  what);
+    return false;
+}
+
+// In the order of the floors. What was set up before a failure stays for the
+// next attempt to replace; it is small and nobody uses it.
+static bool runtime_set_up(void) {
+    if (!runtime.has_settings) {
+        lm_settings_read();
+        lm_clock_init();
+        runtime.has_settings = true;
+    }
+    lm_libc();
+    if (!lm_space_init()) {
+        return runtime_fail("a range of addresses for the heap");
+    }
+    lm_type_init();
+    if (!lm_kind_init() || !lm_run_init()) {
+        return runtime_fail("memory for the heap's tables");
+    }
+    lm_pace_init();
+    if (!lm_cache_init() || !lm_team_init()) {
+        return runtime_fail("memory for marking");
+    }
+    if (!lm_world_init() || !lm_roll_init()) {
+        return runtime_fail("a signal handler or a thread-specific key");
+    }
+    lm_cycle_listen(runtime_listen, lm_settings.log_gc != 0);
+    runtime_hook();
+    return true;
+}
+
+bool lm_runtime_init(void) {
+    if (lm_runtime_is_ready()) {
+        return true;
+    }
+    lm_lock_acquire(&runtime.lock);
+    bool ok = lm_runtime_is_ready();
+    if (!ok && runtime.state == RUNTIME_NEW && runtime_set_up()) {
+        __atomic_store_n(&runtime.state, RUNTIME_READY, __ATOMIC_RELEASE);
+        ok = true;
+    }
+    lm_lock_release(&runtime.lock);
+    return ok;
+}
+
+struct lm_member *lm_runtime_join(void) {
+    if (__atomic_load_n(&runtime.state, __ATOMIC_ACQUIRE) == RUNTIME_SHUT) {
+        lm_caller_error("after loam_shutdown the heap is gone",
+                        "call loam_shutdown last, or not at all: leaving main "
+                        "is enough",
+                        "a call that needs the heap after loam_shutdown");
+    }
+    if (!lm_runtime_init()) {
+        return NULL;
+    }
+    if (lm_self == NULL && !lm_roll_attach(NULL)) {
+        lm_status_set(LOAM_NO_MEMORY,
+                      "the system gave no memory for this thread's share of "
+                      "the heap");
+        return NULL;
+    }
+    return lm_self;
+}
+
+// The main thread's stack is best found from the main thread, and its start is
+// the earliest moment of a program that links the library.
+__attribute__((constructor)) static void runtime_begin(void) {
+    lm_runtime_join();
+}
+
+void lm_runtime_shutdown(void) {
+    if (!lm_runtime_is_ready()) {
+        return;
+    }
+    runtime_at_exit();
+    lm_idle_stop();
+    lm_lock_acquire(&runtime.lock);
+    __atomic_store_n(&runtime.state, RUNTIME_SHUT, __ATOMIC_RELEASE);
+    if (lm_self) {
+        lm_roll_detach();
+    }
+    lm_team_fini();
+    lm_roots_fini();
+    lm_cache_fini();
+    lm_run_fini();
+    lm_kind_fini();
+    lm_type_fini();
+    lm_space_fini();
+    lm_lock_release(&runtime.lock);
+}

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MIT
+// settings.c: one rule for each LOAM_ variable.
+
+#include "api/settings.h"
+
+#include "base/format.h"
+#include "base/settings.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+extern char **environ;
+
+static void setting_complain(const char *name, const char *value,
+                             const char *rule) {
+    lm_print(2,
+             "loam: setting ignored: %s=%s\n  the rule: %s\n"
+             "  what to do: correct or unset it; the default is used now\n",
+             name, value, rule);
+}
+
+// ---- Values ------------------------------------------------------------------
+
+static bool parse_number(const char *text, uint64_t max, uint64_t *value,
+                         const char **rest) {
+    if (*text < '0' || *text > '9') {
+        return false;
+    }
+    char *end;
+    errno = 0;
+    *value = strtoull(text, &end, 10);
+    *rest = end;
+    return errno == 0 && *value <= max;
+}
+
+// A size: a number with an optional K, M, G or T, and an optional B or iB.
+static bool parse_size(const char *text, size_t *bytes) {
+    static const char units[] = "KMGT";
+    uint64_t value;
+    const char *rest;
+    if (!parse_number(text, UINT64_MAX, &value, &rest)) {
+        return false;
+    }
+    unsigned shift = 0;
+    char letter = (char)(*rest >= 'a' && *rest <= 'z' ? *rest - 32 : *rest);
+    const char *unit = letter ? strchr(units, letter) : NULL;
+    if (unit) {
+        shift = 10 * (unsigned)(unit - units + 1);
+        rest++;
+        if (*rest == 'i') {
+            rest++;
+        }
+    }
+    if (*rest == 'B' || *rest == 'b') {
+        rest++;
+    }
+    if (*rest != '\0' || value > (SIZE_MAX >> shift)) {
+        return false;
+    }
+    *bytes = (size_t)value << shift;
+    return true;
+}
+
+static bool parse_unsigned(const char *text, unsigned least, unsigned most,
+                           unsigned *value) {
+    uint64_t number;
+    const char *rest;
+    if (!parse_number(text, most, &number, &rest) || *rest != '\0' ||
+        number < least) {
+        return false;
+    }
+    *value = (unsigned)number;
+    return true;
+}
+
+// ---- Variables -----------------------------------------------------------------
+
+static bool set_heap_max(const char *v) {
+    return parse_size(v, &lm_settings.heap_max);
+}
+
+static bool set_heap_min(const char *v) {
+    return parse_size(v, &lm_settings.heap_min);
+}
+
+static bool set_reserve(const char *v) {
+    size_t bytes;
+    if (!parse_size(v, &bytes) || bytes < ((size_t)4 << 20) ||
+        bytes > (size_t)1 << 45) {
+        return false;
+    }
+    lm_settings.reserve = bytes;
+    return true;
+}
+
+static bool set_growth(const char *v) {
+    return parse_unsigned(v, 1, 100000, &lm_settings.growth);
+}
+
+static bool set_markers(const char *v) {
+    return parse_unsigned(v, 1, 1024, &lm_settings.markers);
+}
+
+static bool set_check(const char *v) {
+    return parse_unsigned(v, 0, 3, &lm_settings.check);
+}
+
+static bool set_signal(const char *v) {
+    unsigned number;
+    if (!parse_unsigned(v, (unsigned)SIGRTMIN, (unsigned)SIGRTMAX, &number)) {
+        return false;
+    }
+    lm_settings.signal = (int)number;
+    return true;
+}
+
+static bool set_huge_pages(const char *v) {
+    static const char *const words[] = {"auto", "on", "off"};
+    for (int i = 0; i < 3; i++) {
+        if (strcmp(v, words[i]) == 0) {
+            lm_settings.huge_pages = (enum lm_toggle)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+// Copies the next word of a list into `word`; NULL at the end.
+static const char *next_word(const char *list, char *word, size_t room) {
+    size_t n = strcspn(list, ",");
+    if (*list == '\0') {
+        return NULL;
+    }
+    size_t kept = n < room - 1 ? n : room - 1;
+    memcpy(word, list, kept);
+    word[kept] = '\0';
+    return list[n] ? list + n + 1 : list + n;
+}
+
+static bool set_log(const char *v) {
+    char word[32];
+    while ((v = next_word(v, word, sizeof word)) != NULL) {
+        if (strcmp(word, "gc") != 0) {
+            return false;
+        }
+        lm_settings.log_gc = 1;
+    }
+    return true;
+}
+
+static bool set_torture_word(const char *word) {
+    const struct {
+        const char *name;
+        unsigned *value;
+    } all[] = {{"collect:", &lm_settings.torture_collect},
+               {"refuse:", &lm_settings.torture_refuse},
+               {"yield:", &lm_settings.torture_yield}};
+    for (unsigned i = 0; i < 3; i++) {
+        size_t n = strlen(all[i].name);
+        if (strncmp(word, all[i].name, n) == 0) {
+            return parse_unsigned(word + n, 1, UINT_MAX, all[i].value);
+        }
+    }
+    return false;
+}
+
+static bool set_torture(const char *v) {
+    char word[64];
+    while ((v = next_word(v, word, sizeof word)) != NULL) {
+        if (!set_torture_word(word)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool set_report(const char *v) {
+    lm_settings.report = v;
+    return *v != '\0';
+}
+
+static const struct {
+    const char *name;
+    bool (*set)(const char *value);
+    const char *rule;
+} settings_rules[] = {
+    {"LOAM_HEAP_MAX", set_heap_max,
+     "a size in bytes, or with K, M, G or T behind it, as 512M; 0 for none"},
+    {"LOAM_HEAP_MIN", set_heap_min,
+     "a size in bytes, or with K, M, G or T behind it, as 64M"},
+    {"LOAM_GROWTH", set_growth,
+     "a percentage from 1 to 100000: what may be allocated between "
+     "collections over what is alive"},
+    {"LOAM_LOG", set_log, "a list of what to log, with commas: gc"},
+    {"LOAM_MARKERS", set_markers, "a number of threads, from 1 to 1024"},
+    {"LOAM_HUGE_PAGES", set_huge_pages, "auto, on or off"},
+    {"LOAM_CHECK", set_check, "a level of checking, from 0 to 3"},
+    {"LOAM_TORTURE", set_torture,
+     "a list with commas of collect:N, refuse:N and yield:N, N at least 1"},
+    {"LOAM_SIGNAL", set_signal,
+     "the number of a real-time signal, as `kill -l` lists them"},
+    {"LOAM_RESERVE", set_reserve,
+     "a size of address space from 4M to 32T, with K, M, G or T behind it"},
+    {"LOAM_REPORT", set_report, "the path of a file to write at exit"},
+};
+
+#define SETTINGS_RULES (sizeof settings_rules / sizeof *settings_rules)
+
+// A misspelt name would silently do nothing.
+static void settings_find_strangers(void) {
+    for (char **e = environ; e && *e; e++) {
+        size_t n = strcspn(*e, "=");
+        bool is_known = strncmp(*e, "LOAM_", 5) != 0 ||
+                        strncmp(*e, "LOAM_TEST_", 10) == 0;
+        for (size_t i = 0; i < SETTINGS_RULES && !is_known; i++) {
+            is_known = strlen(settings_rules[i].name) == n &&
+                       strncmp(*e, settings_rules[i].name, n) == 0;
+        }
+        if (!is_known) {
+            lm_print(2,
+                     "loam: setting ignored: %s\n  the rule: no setting has "
+                     "that name\n  what to do: see docs/settings.md, or unset "
+                     "it\n",
+                     *e);
+        }
+    }
+}
+
+void lm_settings_read(void) {
+    for (size_t i = 0; i < SETTINGS_RULES; i++) {
+        const char *value = getenv(settings_rules[i].name);
+        struct lm_settings before = lm_settings;
+        if (value && !settings_rules[i].set(value)) {
+            lm_settings = before;
+            setting_complain(settings_rules[i].name, value,
+                             settings_rules[i].rule);
+        }
+    }
+    settings_find_strangers();
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+// heap/kind.h: a kind is a type and a cell size; a block holds one kind.
+//
+// So the type of an object is a property of its block: no object has a
+// header, marking looks at nothing but the block, and the census of a type is
+// a count of bits.
+
+#ifndef HEAP_KIND_H
+#define HEAP_KIND_H
+
+#include "base/config.h"
+#include "heap/type.h"
+#include "os/lock.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// struct lm_block_list is a list linked by lm_space.next; 0 is its end.
+struct lm_block_list {
+    uint32_t first;
+    uint32_t last;
+};
+
+// Of a size of its own, so that the locks of two kinds are never on one line.
+struct __attribute__((aligned(LM_LINE_BYTES))) lm_kind {
+    // What marking reads; constant once the kind exists.
+    const struct lm_layout *layout;
+    uint32_t cell_bytes; // 0 for large objects
+    uint16_t cell_count; // in a block
+    bool is_leaf;        // never scanned
+    bool is_zeroed;      // cells are handed out zeroed
+    bool has_ends;       // a pointer one past the end is likely
+    uint8_t size_class;
+    uint32_t scale; // see struct lm_block
+    const struct loam_type *type;
+
+    // Each block of the kind is in one of three lists. Guarded by the lock.
+    struct lm_lock lock;
+    struct lm_block_list unswept; // as the last collection left them
+    struct lm_block_list partial; // swept, with free cells
+    struct lm_block_list taken;   // full, or some thread allocates from them;
+                                  // of a large kind: all of them, linked
+                                  // both ways
+    // Figures of the last collection; written while the program is stopped.
+    uint64_t live_count;
+    uint64_t live_bytes;
+    // Since the start; atomic.
+    uint64_t allocated_count;
+    uint64_t allocated_bytes;
+};
+
+// Kinds by number; 0 is none, then two for each size class of untyped memory
+// (LOAM_KIND_RAW_, LOAM_KIND_LEAF_), then in the order of first use.
+extern struct lm_kind *lm_kinds;
+
+#define LM_KIND_RAW_LARGE (2 * LOAM_SIZE_CLASS_COUNT + 1)
+#define LM_KIND_LEAF_LARGE (2 * LOAM_SIZE_CLASS_COUNT + 2)
+#define LM_KIND_LARGE_CLASS 31
+
+// lm_kind_init makes the kinds of untyped memory; false without memory for
+// the table.
+bool lm_kind_init(void);
+void lm_kind_fini(void);
+
+// lm_kind_count returns one more than the highest kind there is.
+uint32_t lm_kind_count(void);
+
+// lm_kind_of returns the kind of a type, of one object or an array, for
+// objects of that many bytes; 0 when the table is full.
+uint32_t lm_kind_of(const struct loam_type *type, bool is_array, size_t bytes);
+
+void lm_kind_fork_prepare(void);
+void lm_kind_fork_done(bool in_child);
+
+#endif // HEAP_KIND_H

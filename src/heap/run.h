@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+// heap/run.h: the pool of free blocks, and runs of them.
+//
+// A bit a block says what is free. The lowest run that is long enough is
+// taken, so the heap stays compact and its top can be given back.
+
+#ifndef HEAP_RUN_H
+#define HEAP_RUN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+bool lm_run_init(void);
+void lm_run_fini(void);
+
+// Why a run could not be had.
+enum lm_run_result {
+    LM_RUN_OK,
+    LM_RUN_NONE,     // no free run, and growing was not allowed
+    LM_RUN_LIMIT,    // the heap's maximum would be passed
+    LM_RUN_REFUSED,  // the system gave nothing, or the range is used up
+};
+
+struct lm_run {
+    size_t block;  // the first
+    bool is_clean; // known to read as zeroes
+};
+
+// lm_run_take takes `count` adjacent blocks whose first is a multiple of
+// `align` blocks (a power of two). Without can_grow only blocks that have been
+// used before are given.
+enum lm_run_result lm_run_take(size_t count, size_t align, bool can_grow,
+                               struct lm_run *run);
+
+// lm_run_give returns blocks to the pool; their entries are made free.
+void lm_run_give(size_t block, size_t count);
+
+// lm_run_extend takes the `count` blocks right behind a run, if they are free
+// or never used. is_clean as in struct lm_run.
+bool lm_run_extend(size_t block, size_t count, bool *is_clean);
+
+// lm_run_discard gives free blocks' memory back to the system, the highest
+// first, but keeps `keep_blocks` of it ready. Returns the bytes.
+size_t lm_run_discard(size_t keep_blocks);
+
+// Figures, in blocks: taken now, the most that were, and the bytes obtained
+// from and returned to the system.
+size_t lm_run_used(void);
+size_t lm_run_used_peak(void);
+size_t lm_run_committed_bytes(void);
+size_t lm_run_returned_bytes(void);
+
+// lm_run_is_free says whether a block is in the pool, for verification.
+bool lm_run_is_free(size_t block);
+
+void lm_run_fork_prepare(void);
+void lm_run_fork_done(bool in_child);
+
+#endif // HEAP_RUN_H

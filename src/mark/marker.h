@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+// mark/marker.h: one thread's work of marking.
+
+#ifndef MARK_MARKER_H
+#define MARK_MARKER_H
+
+#include "base/config.h"
+#include "mark/chunk.h"
+
+#include <loam/type.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// struct loam_marker is what the public header calls the collector.
+struct loam_marker {
+    struct lm_chunk *chunk;  // where entries are pushed and popped
+    bool has_lost;           // an entry did not fit: rescan its object
+    bool has_company;        // helpers may take part in this phase
+    bool is_parallel;        // and may have begun to: something was offered
+    uint32_t quiet_count;    // objects scanned since the last split
+    uint64_t *count;         // objects marked, by kind
+    uint64_t cpu_ns;         // spent by a helper in this phase
+};
+
+// lm_marker_init gives a marker its memory; false when refused.
+bool lm_marker_init(struct loam_marker *m);
+void lm_marker_fini(struct loam_marker *m);
+
+// lm_marker_root marks what a word of a root points at: an object, into one,
+// or one past the end of one.
+void lm_marker_root(struct loam_marker *m, uintptr_t word);
+
+// lm_marker_range does so for all aligned words from start to end.
+void lm_marker_range(struct loam_marker *m, uintptr_t start, uintptr_t end);
+
+// lm_marker_push adds a word found in an object being scanned.
+void lm_marker_push(struct loam_marker *m, uintptr_t word);
+
+// lm_marker_drain marks until this marker has nothing left and nothing is on
+// offer. has_large_heap chooses the loop that prefetches.
+void lm_marker_drain(struct loam_marker *m, bool has_large_heap);
+
+// lm_marker_recover scans again what a full stack has lost, until nothing is.
+// Only one marker may be at work.
+void lm_marker_recover(struct loam_marker *m);
+
+// lm_marker_check marks nothing, but aborts if a marked object refers to an
+// allocated one that is not marked. After a phase, while stopped.
+void lm_marker_check(struct loam_marker *m);
+
+#endif // MARK_MARKER_H

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+// team.c: helper threads, and the sum of what the markers counted.
+
+#include "mark/team.h"
+
+#include "base/config.h"
+#include "base/settings.h"
+#include "heap/kind.h"
+#include "mark/share.h"
+#include "os/clock.h"
+#include "os/thread.h"
+
+#include <string.h>
+
+// More markers than this were never seen to help, and each has its counts.
+#define TEAM_MAX 16
+
+// A heap this small is marked by one thread in less time than it takes to wake
+// another.
+#define TEAM_FROM_BYTES ((size_t)1 << 20)
+
+static struct {
+    struct loam_marker marker[TEAM_MAX]; // 0 is the collecting thread's
+    unsigned wanted;                     // markers in all
+    unsigned started;                    // helpers running
+    bool has_large_heap;
+    uint64_t helper_cpu_ns; // atomic
+} team;
+
+bool lm_team_init(void) {
+    memset(&team, 0, sizeof team);
+    unsigned wanted =
+        lm_settings.markers ? lm_settings.markers : lm_thread_processors();
+    team.wanted = wanted < TEAM_MAX ? wanted : TEAM_MAX;
+    return lm_chunk_init() && lm_marker_init(&team.marker[0]);
+}
+
+void lm_team_fini(void) {
+    lm_share_dismiss();
+    for (unsigned i = 0; i <= team.started; i++) {
+        lm_marker_fini(&team.marker[i]);
+    }
+    lm_chunk_fini();
+}
+
+static void *team_help(void *argument) {
+    struct loam_marker *m = argument;
+    for (;;) {
+        struct lm_chunk *chunk = lm_share_join();
+        if (chunk == NULL) {
+            return NULL;
+        }
+        uint64_t began = lm_clock_thread_ns();
+        m->has_company = m->is_parallel = true;
+        while (chunk) {
+            m->chunk = chunk;
+            lm_marker_drain(m, team.has_large_heap);
+            if (m->chunk) {
+                lm_chunk_free(m->chunk);
+                m->chunk = NULL;
+            }
+            chunk = lm_share_steal();
+        }
+        __atomic_add_fetch(&team.helper_cpu_ns, lm_clock_thread_ns() - began,
+                           __ATOMIC_RELAXED);
+        lm_share_leave();
+    }
+}
+
+void lm_team_prepare(size_t heap_bytes) {
+#ifndef LM_TINY
+    if (heap_bytes < TEAM_FROM_BYTES) {
+        return;
+    }
+#else
+    (void)heap_bytes;
+#endif
+    while (team.started + 1 < team.wanted) {
+        struct loam_marker *m = &team.marker[team.started + 1];
+        if (m->count == NULL && !lm_marker_init(m)) {
+            return;
+        }
+        if (!lm_thread_start(team_help, m, "loam-marker")) {
+            return; // fewer helpers; the next collection tries again
+        }
+        team.started++;
+    }
+}
+
+struct loam_marker *lm_team_begin(size_t heap_bytes) {
+    uint32_t kinds = lm_kind_count();
+    for (uint32_t i = 0; i < kinds; i++) {
+        lm_kinds[i].live_count = 0;
+        lm_kinds[i].live_bytes = 0;
+    }
+    for (unsigned i = 0; i <= team.started; i++) {
+        struct loam_marker *m = &team.marker[i];
+        memset(m->count, 0, kinds * sizeof *m->count);
+        m->has_lost = false;
+        m->quiet_count = 0;
+    }
+    struct loam_marker *mine = &team.marker[0];
+    mine->chunk = lm_chunk_new();
+    mine->has_company = team.started > 0;
+    mine->is_parallel = false;
+    team.has_large_heap = heap_bytes >= LM_PREFETCH_FROM_BYTES;
+    lm_share_begin(team.started);
+    return mine;
+}
+
+static void team_sum(void) {
+    for (uint32_t kind = 1; kind < lm_kind_count(); kind++) {
+        struct lm_kind *k = &lm_kinds[kind];
+        for (unsigned i = 0; i <= team.started; i++) {
+            k->live_count += team.marker[i].count[kind];
+        }
+        if (k->cell_bytes) {
+            k->live_bytes = k->live_count * k->cell_bytes;
+        }
+    }
+}
+
+void lm_team_finish(void) {
+    struct loam_marker *m = &team.marker[0];
+    struct lm_chunk *chunk;
+    do {
+        lm_marker_drain(m, team.has_large_heap);
+        chunk = lm_share_steal();
+        if (chunk) {
+            if (m->chunk) {
+                lm_chunk_free(m->chunk);
+            }
+            m->chunk = chunk;
+        }
+    } while (chunk);
+    lm_share_end();
+    m->has_company = m->is_parallel = false;
+    lm_marker_recover(m);
+    if (lm_settings.check >= 3) {
+        lm_marker_check(m);
+    }
+    if (m->chunk) {
+        lm_chunk_free(m->chunk);
+        m->chunk = NULL;
+    }
+    lm_chunk_trim();
+    team_sum();
+}
+
+unsigned lm_team_size(void) { return team.started + 1; }
+
+uint64_t lm_team_helper_cpu_ns(void) {
+    return __atomic_load_n(&team.helper_cpu_ns, __ATOMIC_RELAXED);
+}
+
+void lm_team_fork_child(void) {
+    lm_share_fork_child();
+    lm_chunk_fork_child();
+    team.started = 0;
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+// os/libc.h: the functions of libc that this library stands in front of.
+//
+// libloam defines pthread_create and a few others itself (api/interpose.c), so
+// that every thread is known and none can block the signal that stops it. The
+// real ones are found here.
+
+#ifndef OS_LIBC_H
+#define OS_LIBC_H
+
+#include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <threads.h>
+#include <time.h>
+
+struct lm_libc {
+    int (*pthread_create)(pthread_t *, const pthread_attr_t *,
+                          void *(*)(void *), void *);
+    int (*pthread_sigmask)(int, const sigset_t *, sigset_t *);
+    int (*sigprocmask)(int, const sigset_t *, sigset_t *);
+    int (*sigaction)(int, const struct sigaction *, struct sigaction *);
+    int (*poll)(struct pollfd *, nfds_t, int);
+    int (*ppoll)(struct pollfd *, nfds_t, const struct timespec *,
+                 const sigset_t *);
+    int (*select)(int, fd_set *, fd_set *, fd_set *, struct timeval *);
+    int (*pselect)(int, fd_set *, fd_set *, fd_set *, const struct timespec *,
+                   const sigset_t *);
+    int (*epoll_wait)(int, struct epoll_event *, int, int);
+    int (*epoll_pwait)(int, struct epoll_event *, int, int, const sigset_t *);
+    int (*nanosleep)(const struct timespec *, struct timespec *);
+    int (*clock_nanosleep)(clockid_t, int, const struct timespec *,
+                           struct timespec *);
+    int (*usleep)(unsigned);
+    unsigned (*sleep)(unsigned);
+    int (*pause)(void);
+    int (*sem_timedwait)(sem_t *, const struct timespec *);
+    int (*sem_clockwait)(sem_t *, clockid_t, const struct timespec *);
+};
+
+// lm_libc returns the table, which is filled at the first call.
+const struct lm_libc *lm_libc(void);
+
+#endif // OS_LIBC_H

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+// os/machine.h: registers and stacks of the processor at hand.
+
+#ifndef OS_MACHINE_H
+#define OS_MACHINE_H
+
+#include <stdint.h>
+
+#if defined(__x86_64__)
+#include "os/machine_x86_64.h"
+#elif defined(__aarch64__)
+#include "os/machine_aarch64.h"
+#else
+#error "Loam runs on x86-64 and on 64-bit Arm; this machine is neither"
+#endif
+
+// What a machine_*.h provides:
+//   LM_MACHINE_REGISTERS  how many registers a callee must preserve
+//   lm_machine_pause      tells the processor that this is a waiting loop
+//   lm_machine_registers  copies the preserved registers out
+//   lm_machine_dtv        where glibc keeps the address of this thread's
+//                         vector of thread-local blocks
+//   lm_machine_context_sp the stack pointer that a signal interrupted
+
+// lm_machine_stack_pointer returns an address just below the caller's frame.
+static inline uintptr_t lm_machine_stack_pointer(void) {
+    return (uintptr_t)__builtin_frame_address(0);
+}
+
+#endif // OS_MACHINE_H

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// os/machine_aarch64.h: the procedure call standard of 64-bit Arm.
+
+#ifndef OS_MACHINE_AARCH64_H
+#define OS_MACHINE_AARCH64_H
+
+#include <stdint.h>
+#include <ucontext.h>
+
+// x19 to x29, and the low halves of v8 to v15.
+#define LM_MACHINE_REGISTERS 20
+
+static inline void lm_machine_pause(void) { __asm__ volatile("yield"); }
+
+static inline void lm_machine_registers(uintptr_t out[LM_MACHINE_REGISTERS]) {
+    __asm__ volatile("stp x19, x20, [%0]\n\t"
+                     "stp x21, x22, [%0, #16]\n\t"
+                     "stp x23, x24, [%0, #32]\n\t"
+                     "stp x25, x26, [%0, #48]\n\t"
+                     "stp x27, x28, [%0, #64]\n\t"
+                     "str x29, [%0, #80]\n\t"
+                     "stp d8, d9, [%0, #88]\n\t"
+                     "stp d10, d11, [%0, #104]\n\t"
+                     "stp d12, d13, [%0, #120]\n\t"
+                     "stp d14, d15, [%0, #136]\n\t"
+                     "str xzr, [%0, #152]"
+                     :
+                     : "r"(out)
+                     : "memory");
+}
+
+// glibc's thread control block starts with the vector.
+static inline void *const *const *lm_machine_dtv(void) {
+    return (void *const *const *)__builtin_thread_pointer();
+}
+
+static inline uintptr_t lm_machine_context_sp(const ucontext_t *context) {
+    return (uintptr_t)context->uc_mcontext.sp;
+}
+
+#endif // OS_MACHINE_AARCH64_H

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+// os/machine_x86_64.h: the System V ABI on x86-64.
+
+#ifndef OS_MACHINE_X86_64_H
+#define OS_MACHINE_X86_64_H
+
+#include <stdint.h>
+#include <ucontext.h>
+
+#define LM_MACHINE_REGISTERS 6
+
+static inline void lm_machine_pause(void) { __asm__ volatile("pause"); }
+
+// Not setjmp: glibc mangles rbp in a jmp_buf, and rbp may hold a pointer.
+static inline void lm_machine_registers(uintptr_t out[LM_MACHINE_REGISTERS]) {
+    __asm__ volatile("movq %%rbx, 0(%0)\n\t"
+                     "movq %%rbp, 8(%0)\n\t"
+                     "movq %%r12, 16(%0)\n\t"
+                     "movq %%r13, 24(%0)\n\t"
+                     "movq %%r14, 32(%0)\n\t"
+                     "movq %%r15, 40(%0)"
+                     :
+                     : "r"(out)
+                     : "memory");
+}
+
+// glibc's thread control block starts with its own address, then the vector.
+static inline void *const *const *lm_machine_dtv(void) {
+    uintptr_t block;
+    __asm__("movq %%fs:0, %0" : "=r"(block));
+    return (void *const *const *)(block + 8); // NOLINT
+}
+
+static inline uintptr_t lm_machine_context_sp(const ucontext_t *context) {
+    return (uintptr_t)context->uc_mcontext.gregs[REG_RSP];
+}
+
+#endif // OS_MACHINE_X86_64_H

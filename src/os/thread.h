@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+// os/thread.h: what the system knows about threads.
+
+#ifndef OS_THREAD_H
+#define OS_THREAD_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+// lm_thread_id returns the kernel's number of the calling thread.
+pid_t lm_thread_id(void);
+
+// What became of a signal that was sent.
+enum lm_signal_result {
+    LM_SIGNAL_SENT,
+    LM_SIGNAL_FULL, // the queue of real-time signals is full: try again
+    LM_SIGNAL_GONE, // there is no such thread any more
+};
+
+// lm_thread_signal sends a signal to one thread of this process.
+enum lm_signal_result lm_thread_signal(pid_t thread, int signal);
+
+// lm_thread_stack finds the calling thread's stack. It includes the
+// thread-local storage that glibc puts at its high end.
+void lm_thread_stack(uintptr_t *low, uintptr_t *high);
+
+// lm_thread_start runs fn on a thread of the library's own, detached, with
+// every signal blocked and a name for ps and top. False when refused.
+bool lm_thread_start(void *(*fn)(void *), void *argument, const char *name);
+
+// lm_thread_processors returns on how many processors this process may run.
+unsigned lm_thread_processors(void);
+
+// lm_thread_block_signals blocks every signal and returns what was blocked;
+// lm_thread_restore_signals undoes it.
+sigset_t lm_thread_block_signals(void);
+void lm_thread_restore_signals(const sigset_t *before);
+
+// lm_thread_lowest_mapped returns the lowest address at or above low from
+// which on everything up to high is mapped. For the main thread's stack, whose
+// low end is mapped as it is needed.
+uintptr_t lm_thread_lowest_mapped(uintptr_t low, uintptr_t high);
+
+// lm_thread_yield lets another thread run.
+void lm_thread_yield(void);
+
+// lm_thread_blocks says whether a thread has a signal blocked, by asking
+// /proc; false when that cannot be read.
+bool lm_thread_blocks(pid_t thread, int signal);
+
+#endif // OS_THREAD_H

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+// log.c: figures as lines of text.
+
+#include "see/log.h"
+
+#include "base/check.h"
+#include "base/format.h"
+#include "os/clock.h"
+#include "os/memory.h"
+#include "see/pauses.h"
+#include "see/stats.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+void lm_log_cycle(const struct lm_cycle_event *e) {
+    lm_pauses_add(e->pause_ns);
+    if (!lm_settings.log_gc) {
+        return;
+    }
+    uint64_t process = lm_clock_process_ns();
+    uint64_t share = process ? e->cpu_ns * 100000 / process : 0;
+    lm_print(2,
+             "loam gc %zu full (%s): heap %B -> %B, live %B in %zu objects, "
+             "pause %F ms (stop %F), mark %F ms x%u, cpu %F %%\n",
+             (size_t)e->number, lm_cause_name(e->cause), e->heap_before_bytes,
+             e->heap_after_bytes, e->live_bytes, e->live_count,
+             e->pause_ns / 1000, e->stop_ns / 1000, e->mark_ns / 1000,
+             e->markers, share);
+}
+
+// ---- The report ----------------------------------------------------------------
+
+// The figures by name, in the order of struct loam_stats.
+static const struct {
+    const char *name;
+    size_t offset;
+} report_fields[] = {
+#define FIELD(name) {#name, offsetof(struct loam_stats, name)}
+    FIELD(collection_count),   FIELD(allocated_bytes),
+    FIELD(allocated_count),    FIELD(freed_bytes),
+    FIELD(heap_bytes),         FIELD(heap_peak_bytes),
+    FIELD(live_bytes),         FIELD(live_count),
+    FIELD(committed_bytes),    FIELD(returned_bytes),
+    FIELD(heap_max_bytes),     FIELD(next_collection_bytes),
+    FIELD(pause_total_ns),     FIELD(pause_last_ns),
+    FIELD(pause_max_ns),       FIELD(pause_median_ns),
+    FIELD(pause_p99_ns),       FIELD(stop_max_ns),
+    FIELD(collector_cpu_ns),   FIELD(process_cpu_ns),
+    FIELD(thread_count),       FIELD(marker_count),
+    FIELD(type_count),
+#undef FIELD
+};
+
+#define REPORT_FIELDS (sizeof report_fields / sizeof *report_fields)
+_Static_assert(REPORT_FIELDS * sizeof(uint64_t) == sizeof(struct loam_stats),
+               "the report has every figure");
+
+static void report_types(int fd) {
+    size_t room = lm_stats_types(NULL, 0) + 16;
+    size_t bytes = (room * sizeof(struct loam_type_stats) + 4095) & ~(size_t)4095;
+    struct loam_type_stats *types = lm_memory_map(bytes);
+    if (types == NULL) {
+        return;
+    }
+    size_t count = lm_stats_types(types, room);
+    for (size_t i = 0; i < count && i < room; i++) {
+        lm_print(fd, "type %lu %lu %lu %lu %s\n", types[i].live_count,
+                 types[i].live_bytes, types[i].allocated_count,
+                 types[i].allocated_bytes, types[i].name);
+    }
+    lm_memory_release(types, bytes);
+}
+
+bool lm_log_report(const char *path) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        lm_print(2,
+                 "loam: no report: LOAM_REPORT=%s cannot be written: %s\n"
+                 "  what to do: name a file in a directory that exists and may "
+                 "be written\n",
+                 path, strerror(errno));
+        return false;
+    }
+    struct loam_stats stats;
+    lm_stats_get(&stats);
+    lm_print(fd, "loam-report 1\n");
+    for (size_t i = 0; i < REPORT_FIELDS; i++) {
+        uint64_t value;
+        memcpy(&value, (const char *)&stats + report_fields[i].offset,
+               sizeof value);
+        lm_print(fd, "%s %lu\n", report_fields[i].name, value);
+    }
+    lm_print(fd, "elapsed_ns %lu\n", lm_clock_ns() - lm_clock_start_ns());
+    report_types(fd);
+    lm_print(fd, "end\n");
+    close(fd);
+    return true;
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+// member.c: being safe, being running, and the phase that decides.
+//
+// A thread that leaves a safe region says that it runs and then looks at the
+// phase, while the collector changes the phase and then looks whether the
+// thread runs; both in sequential order, so at least one sees the other
+// (Dekker's algorithm).
+
+#include "world/member.h"
+
+#include "os/lock.h"
+
+#include <limits.h>
+
+__thread struct lm_member *lm_self __attribute__((tls_model("initial-exec")));
+
+static struct {
+    struct lm_lock lock;
+    uint32_t phase; // atomic
+    uint32_t acks;  // atomic
+} world;
+
+// ---- The lock ------------------------------------------------------------------
+
+void lm_world_lock(void) {
+    struct lm_member *self = lm_self;
+    if (lm_lock_try(&world.lock)) {
+        return;
+    }
+    bool is_running = lm_member_is_running(self);
+    if (is_running) {
+        lm_member_retreat(self);
+    }
+    lm_lock_acquire(&world.lock);
+    if (is_running) {
+        // Nobody can have stopped the program since: that takes the lock.
+        __atomic_store_n(&self->state, LM_MEMBER_RUNNING, __ATOMIC_SEQ_CST);
+    }
+}
+
+void lm_world_unlock(void) { lm_lock_release(&world.lock); }
+
+void lm_world_unlock_child(void) { lm_lock_reset(&world.lock); }
+
+// ---- The phase -----------------------------------------------------------------
+
+uint32_t lm_world_phase(void) {
+    return __atomic_load_n(&world.phase, __ATOMIC_SEQ_CST);
+}
+
+uint32_t lm_world_next_phase(void) {
+    uint32_t phase = __atomic_add_fetch(&world.phase, 1, __ATOMIC_SEQ_CST);
+    if (phase % 2 == 0) {
+        lm_futex_wake(&world.phase, UINT_MAX);
+    }
+    return phase;
+}
+
+void lm_world_wait_phase(uint32_t phase) {
+    // Acquire: what the collector did is seen by who goes on.
+    while (__atomic_load_n(&world.phase, __ATOMIC_ACQUIRE) == phase) {
+        lm_futex_wait(&world.phase, phase, 0);
+    }
+}
+
+void lm_world_acknowledge(void) {
+    // Release: who sees the count sees this thread's stack pointer.
+    __atomic_add_fetch(&world.acks, 1, __ATOMIC_RELEASE);
+    lm_futex_wake(&world.acks, 1);
+}
+
+uint32_t lm_world_acks(void) {
+    return __atomic_load_n(&world.acks, __ATOMIC_ACQUIRE);
+}
+
+void lm_world_wait_acks(uint32_t acks, uint64_t ns) {
+    lm_futex_wait(&world.acks, acks, ns);
+}
+
+// ---- One's own state -----------------------------------------------------------
+
+void lm_member_retreat(struct lm_member *self) {
+    lm_machine_registers(self->home.registers);
+    self->home.sp = lm_machine_stack_pointer();
+    self->alternate_high = 0;
+    __atomic_store_n(&self->state, LM_MEMBER_SAFE, __ATOMIC_SEQ_CST);
+    if (lm_world_phase() % 2) {
+        lm_world_acknowledge(); // the collector may be waiting for us
+    }
+}
+
+void lm_member_resume(struct lm_member *self) {
+    for (;;) {
+        __atomic_store_n(&self->state, LM_MEMBER_RUNNING, __ATOMIC_SEQ_CST);
+        uint32_t phase = lm_world_phase();
+        if (phase % 2 == 0) {
+            return;
+        }
+        __atomic_store_n(&self->state, LM_MEMBER_SAFE, __ATOMIC_SEQ_CST);
+        lm_world_acknowledge();
+        lm_world_wait_phase(phase);
+    }
+}
+
+void lm_member_park(struct lm_member *self) {
+    self->is_stop_due = 0;
+    lm_member_retreat(self);
+    lm_member_resume(self);
+}

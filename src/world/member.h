@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+// world/member.h: what is known of a thread that uses the heap, and its part in
+// being stopped.
+//
+//              stop signal, handler              restart
+//   running ------------------------> stopped ------------> running
+//      |  lm_member_inside                ^
+//      |    stop signal: noted            |
+//      |  lm_member_outside --------------+  (parks itself)
+//      |
+//      |  lm_member_retreat
+//      +------------------------> safe: needs no signal
+//      ^                            |
+//      +----------------------------+
+//         lm_member_resume (waits while the program is stopped)
+
+#ifndef WORLD_MEMBER_H
+#define WORLD_MEMBER_H
+
+#include "alloc/cache.h"
+#include "os/machine.h"
+
+#include <loam/status.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+// Where a member is, as a collection sees it.
+enum lm_member_state {
+    LM_MEMBER_RUNNING = 0, // must be stopped by a signal
+    LM_MEMBER_SAFE = 1,    // does not touch the heap until a collection ends
+};
+
+// struct lm_stack is a stack that is not running now: what lies between sp and
+// high is scanned, and the registers saved with it.
+struct lm_stack {
+    uintptr_t low;
+    uintptr_t high;
+    uintptr_t sp;
+    uintptr_t registers[LM_MACHINE_REGISTERS];
+};
+
+// The public, opaque struct loam_stack: a coroutine's.
+struct loam_stack {
+    struct lm_stack stack;
+    struct lm_member *owner; // who runs on it, or NULL
+    struct loam_stack *next;
+    struct loam_stack *before;
+};
+
+struct lm_member {
+    struct lm_member *next; // in the list of all; guarded by the world's lock
+    struct lm_member *before;
+    pid_t id;
+    uint32_t state;         // enum lm_member_state; atomic
+    uint32_t stopped_phase; // of the world, in which it was stopped; atomic
+    bool is_born;           // its thread runs; else only the argument counts
+    struct lm_stack home;   // its own stack; sp as of the last stop or region
+    struct loam_stack *coroutine; // that it runs on, or NULL
+    uintptr_t left_sp; // of its own stack, when it went onto a coroutine's
+    uintptr_t left_registers[LM_MACHINE_REGISTERS];
+    uintptr_t alternate_low;      // sigaltstack in use at the last stop
+    uintptr_t alternate_high;
+    void *const *const *dtv; // see os/machine.h
+    struct lm_cache *cache;
+    // Set by the thread itself, read by its own signal handlers.
+    volatile uint32_t inside; // it is within the allocator: cannot stop here
+    volatile uint32_t is_stop_due;
+    uint32_t blocking_depth;
+    // Where a wrapper of a blocking call waits, and whether nothing but a stop
+    // interrupted the call; see api/interpose.c.
+    volatile uintptr_t wait_sp;
+    volatile uint32_t is_wait_ours;
+    // What it will run: a root until it has picked it up.
+    void *(*start)(void *);
+    void *argument;
+    void *kept;
+    // Why its last call failed.
+    enum loam_status status;
+    char message[320];
+};
+
+// lm_self is the calling thread's record, NULL for a thread that is no member.
+extern __thread struct lm_member *lm_self
+    __attribute__((tls_model("initial-exec")));
+
+// The world's lock guards the roll of members and the coroutine stacks. A
+// member waits for it in state SAFE, so no collection waits for that member.
+void lm_world_lock(void);
+void lm_world_unlock(void);
+void lm_world_unlock_child(void); // in the child of a fork
+
+// The phase counts stops and starts: it is odd while the program is stopped.
+uint32_t lm_world_phase(void);
+uint32_t lm_world_next_phase(void);             // for who stops and starts
+void lm_world_wait_phase(uint32_t phase);       // until it has changed
+void lm_world_acknowledge(void);                // "I have stopped"
+uint32_t lm_world_acks(void);                   // changes with each of those
+void lm_world_wait_acks(uint32_t acks, uint64_t ns);
+
+// lm_member_inside and outside bracket what must not be interrupted by a stop:
+// the allocator's slow paths. They nest. Outside parks when a stop is due.
+static inline void lm_member_inside(struct lm_member *self) {
+    self->inside++;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+void lm_member_park(struct lm_member *self);
+static inline void lm_member_outside(struct lm_member *self) {
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    self->inside--;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    if (__builtin_expect(self->is_stop_due && self->inside == 0, 0)) {
+        lm_member_park(self);
+    }
+}
+
+// lm_member_retreat makes the calling member safe; its stack as of now and the
+// registers its callers rely on are kept for scanning.
+void lm_member_retreat(struct lm_member *self);
+
+// lm_member_resume makes it running again, after any stop under way.
+void lm_member_resume(struct lm_member *self);
+
+// lm_member_is_running says whether a member, if any, must be stopped.
+static inline bool lm_member_is_running(const struct lm_member *member) {
+    return member && __atomic_load_n(&member->state, __ATOMIC_SEQ_CST) ==
+                         LM_MEMBER_RUNNING;
+}
+
+#endif // WORLD_MEMBER_H

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+// world/stop.h: stopping the program and letting it go on.
+
+#ifndef WORLD_STOP_H
+#define WORLD_STOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+// lm_world_init installs the handler of the stop signal; false when the system
+// refuses it.
+bool lm_world_init(void);
+
+// lm_world_signal returns the number of the stop signal.
+int lm_world_signal(void);
+
+// lm_world_stop stops all members but the calling one, which becomes the
+// collector and gets the world's lock. Returns the nanoseconds it took.
+uint64_t lm_world_stop(void);
+
+// lm_world_start lets them go on, and gives the lock back.
+void lm_world_start(void);
+
+void lm_world_fork_prepare(void);
+void lm_world_fork_done(bool in_child);
+
+#endif // WORLD_STOP_H
