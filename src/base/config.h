@@ -38,7 +38,6 @@
 #define LM_CHUNK_MAX_COUNT 4
 #define LM_CHUNK_SLAB 4
 #define LM_SLICE_BYTES 256
-#define LM_PREFETCH_FROM_BYTES ((size_t)0)
 #else
 // Small enough not to be noticed, large enough that a program of a few
 // megabytes is seldom collected; as Go's minimum.
@@ -53,9 +52,6 @@
 #define LM_CHUNK_SLAB 64
 // Large objects are scanned in slices of this size.
 #define LM_SLICE_BYTES ((size_t)16 << 10)
-// Live heaps under this fit the second-level cache, where waiting for a
-// prefetch costs more than the miss.
-#define LM_PREFETCH_FROM_BYTES ((size_t)1 << 20)
 #endif
 
 // Free blocks kept for signal handlers that interrupt the allocator.

@@ -72,8 +72,7 @@ static void cycle_note_self(void) {
 }
 
 static void cycle_mark(const struct lm_images *images) {
-    size_t heap_bytes = lm_run_used() << LM_BLOCK_SHIFT;
-    struct loam_marker *marker = lm_team_begin(heap_bytes);
+    struct loam_marker *marker = lm_team_begin();
     lm_roots_mark(marker, images);
     lm_team_finish();
 }

@@ -8,13 +8,46 @@
 
 #include <loam/size.h>
 
+#include "base/bits.h"
 #include "base/config.h"
 #include "os/memory.h"
 
 struct lm_kind *lm_kinds;
+struct lm_scan *lm_scans;
 
 static struct lm_lock kind_lock; // guards adding
 static uint32_t kind_count;      // atomic
+
+// The words that a layout's spans name, if all are among the first 64.
+static bool layout_mask(const struct lm_layout *layout, uint64_t *mask) {
+    *mask = 0;
+    for (size_t i = 0; i < layout->fixed_count; i++) {
+        const struct lm_span *span = &layout->fixed[i];
+        size_t first = span->offset_bytes / sizeof(void *);
+        if (first + span->word_count > 64) {
+            return false;
+        }
+        *mask |= lm_bits_low(span->word_count)
+                 << (64 - first - span->word_count);
+    }
+    return layout->repeat_count == 0 && layout->mark == NULL;
+}
+
+static enum lm_shape kind_shape(const struct lm_kind *k, uint64_t *mask) {
+    const struct lm_layout *layout = k->layout;
+    if (k->is_leaf) {
+        return LM_SHAPE_LEAF;
+    }
+    if (k->cell_bytes == 0 || layout->mark) {
+        return LM_SHAPE_GENERAL;
+    }
+    if (layout->repeat_count == 1 && layout->fixed_count == 0 &&
+        layout->repeat_start_bytes == 0 &&
+        layout->repeat_stride_bytes == sizeof(void *)) {
+        return LM_SHAPE_WORDS;
+    }
+    return layout_mask(layout, mask) ? LM_SHAPE_MASK : LM_SHAPE_GENERAL;
+}
 
 static void kind_fill(struct lm_kind *k, const struct loam_type *type,
                       bool is_array, uint32_t size_class) {
@@ -30,6 +63,9 @@ static void kind_fill(struct lm_kind *k, const struct loam_type *type,
         k->scale = (uint32_t)((((uint64_t)1 << 32) + k->cell_bytes - 1) /
                               k->cell_bytes);
     }
+    struct lm_scan *scan = &lm_scans[k - lm_kinds];
+    scan->cell_bytes = k->cell_bytes;
+    scan->shape = kind_shape(k, &scan->pointer_mask);
 }
 
 static uint32_t kind_add(const struct loam_type *type, bool is_array,
@@ -45,13 +81,15 @@ static uint32_t kind_add(const struct loam_type *type, bool is_array,
 }
 
 // Not static data: the collector would scan it as a root.
-#define KIND_TABLE_BYTES (LM_KIND_MAX * sizeof(struct lm_kind))
+#define KIND_TABLE_BYTES                                                       \
+    (LM_KIND_MAX * (sizeof(struct lm_kind) + sizeof(struct lm_scan)))
 
 bool lm_kind_init(void) {
     lm_kinds = lm_memory_map(KIND_TABLE_BYTES);
     if (lm_kinds == NULL) {
         return false;
     }
+    lm_scans = (struct lm_scan *)(lm_kinds + LM_KIND_MAX);
     kind_count = 1;
     for (uint32_t c = 0; c < LOAM_SIZE_CLASS_COUNT; c++) {
         kind_add(&lm_type_raw, false, c);
@@ -65,6 +103,7 @@ bool lm_kind_init(void) {
 void lm_kind_fini(void) {
     lm_memory_release(lm_kinds, KIND_TABLE_BYTES);
     lm_kinds = NULL;
+    lm_scans = NULL;
     kind_count = 0;
 }
 

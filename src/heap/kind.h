@@ -16,6 +16,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// How the objects of a kind are scanned, the common cases apart.
+enum lm_shape {
+    LM_SHAPE_LEAF,    // not at all
+    LM_SHAPE_MASK,    // pointers among the first 64 words, no more
+    LM_SHAPE_WORDS,   // every word
+    LM_SHAPE_GENERAL, // by the layout, or a mark function, or large
+};
+
+// struct lm_scan is what marking reads of a kind, for every object: a table of
+// its own, small enough to stay in the first-level cache.
+struct __attribute__((aligned(16))) lm_scan {
+    // For LM_SHAPE_MASK: which words hold pointers, word i as bit 63 - i, so
+    // that the lowest bit is the last pointer.
+    uint64_t pointer_mask;
+    uint32_t cell_bytes;   // as in struct lm_kind
+    uint32_t shape;        // enum lm_shape
+};
+
 // struct lm_block_list is a list linked by lm_space.next; 0 is its end.
 struct lm_block_list {
     uint32_t first;
@@ -24,7 +42,6 @@ struct lm_block_list {
 
 // Of a size of its own, so that the locks of two kinds are never on one line.
 struct __attribute__((aligned(LM_LINE_BYTES))) lm_kind {
-    // What marking reads; constant once the kind exists.
     const struct lm_layout *layout;
     uint32_t cell_bytes; // 0 for large objects
     uint16_t cell_count; // in a block
@@ -53,6 +70,7 @@ struct __attribute__((aligned(LM_LINE_BYTES))) lm_kind {
 // Kinds by number; 0 is none, then two for each size class of untyped memory
 // (LOAM_KIND_RAW_, LOAM_KIND_LEAF_), then in the order of first use.
 extern struct lm_kind *lm_kinds;
+extern struct lm_scan *lm_scans;
 
 #define LM_KIND_RAW_LARGE (2 * LOAM_SIZE_CLASS_COUNT + 1)
 #define LM_KIND_LEAF_LARGE (2 * LOAM_SIZE_CLASS_COUNT + 2)

@@ -54,7 +54,7 @@ struct __attribute__((aligned(8))) lm_block {
 //   space.1  The bits of cells that a block does not have are zero.
 //   space.2  Outside a collection the mark word of a swept block is zero.
 //   space.3  A marked cell is an allocated cell.
-struct lm_bits {
+struct __attribute__((aligned(LM_LINE_BYTES))) lm_bits {
     uint64_t pair[LM_CELL_WORDS][2];
 };
 

@@ -7,6 +7,8 @@
 #include "os/memory.h"
 
 // A slab holds LM_CHUNK_SLAB chunks, the first of which links the slabs.
+//
+//   chunk.1  Between phases all chunks of the first slab are free.
 static struct {
     struct lm_lock lock; // guards all below
     struct lm_chunk *free;

@@ -5,7 +5,8 @@
 // object scanned when it is popped. So the two cache misses of an object, its
 // bits and its contents, come at one place, and both can be asked for early:
 // in a large heap popped words wait in a queue of 16 while their lines are on
-// the way.
+// the way. (In a heap that fits the cache the queue costs nothing that could be
+// measured, so there is one loop and not two.)
 //
 //      scan --push--> stack --pop--> [queue: prefetch] --> mark --> scan
 //
@@ -33,14 +34,14 @@
 #define MARKER_QUEUE 16
 
 // A stack with fewer entries is not worth splitting, and a marker that has
-// scanned fewer objects since its last split waits: a hungry helper with
-// nothing but crumbs to eat only disturbs.
+// popped fewer words since its last look waits: a hungry helper with nothing
+// but crumbs to eat only disturbs.
 #ifdef LM_TINY
 #define MARKER_SPLIT_ENTRIES 2
-#define MARKER_SPLIT_OBJECTS 4
+#define MARKER_LOOK_WORDS 4
 #else
 #define MARKER_SPLIT_ENTRIES 4
-#define MARKER_SPLIT_OBJECTS 512
+#define MARKER_LOOK_WORDS 512
 #endif
 
 // An entry with the highest bit set is a slice of a large object:
@@ -64,50 +65,72 @@ void lm_marker_fini(struct loam_marker *m) {
 
 // ---- The stack -----------------------------------------------------------------
 
-// Room for one more entry: a fresh chunk, the full one going on offer.
+static void stack_set(struct loam_marker *m, struct lm_chunk *chunk) {
+    m->chunk = chunk;
+    m->bottom = chunk->entry;
+    m->top = chunk->entry + chunk->count;
+    m->limit = chunk->entry + LM_CHUNK_ENTRIES;
+}
+
+static size_t stack_count(const struct loam_marker *m) {
+    return (size_t)(m->top - m->bottom);
+}
+
+bool lm_marker_begin(struct loam_marker *m, struct lm_chunk *chunk) {
+    chunk = chunk ? chunk : lm_chunk_new();
+    m->has_lost = false;
+    if (chunk == NULL) {
+        return false;
+    }
+    stack_set(m, chunk);
+    return true;
+}
+
+void lm_marker_end(struct loam_marker *m) {
+    lm_chunk_free(m->chunk);
+    m->chunk = NULL;
+}
+
+static void stack_offer(struct loam_marker *m, struct lm_chunk *chunk) {
+    m->is_parallel = m->has_company;
+    lm_share_offer(chunk);
+}
+
+// A fresh chunk, the full one going on offer.
 static bool stack_grow(struct loam_marker *m) {
     struct lm_chunk *chunk = lm_chunk_new();
     if (chunk == NULL) {
         m->has_lost = true;
         return false;
     }
-    if (m->chunk) {
-        m->is_parallel = m->has_company;
-        lm_share_offer(m->chunk);
-    }
-    m->chunk = chunk;
+    m->chunk->count = stack_count(m);
+    stack_offer(m, m->chunk);
+    stack_set(m, chunk);
     return true;
 }
 
 static inline void stack_push(struct loam_marker *m, uintptr_t entry) {
-    struct lm_chunk *chunk = m->chunk;
-    if (lm_unlikely(chunk == NULL || chunk->count == LM_CHUNK_ENTRIES)) {
-        if (!stack_grow(m)) {
-            return;
-        }
-        chunk = m->chunk;
+    if (lm_likely(m->top < m->limit) || stack_grow(m)) {
+        *m->top++ = entry;
     }
-    chunk->entry[chunk->count++] = entry;
 }
 
 // Gives the oldest half away, if somebody can use it.
 static void stack_split(struct loam_marker *m) {
-    m->quiet_count = 0;
-    struct lm_chunk *mine = m->chunk;
-    if (mine == NULL || mine->count < MARKER_SPLIT_ENTRIES) {
+    size_t count = stack_count(m);
+    if (count < MARKER_SPLIT_ENTRIES || !lm_share_is_hungry()) {
         return;
     }
     struct lm_chunk *other = lm_chunk_new();
     if (other == NULL) {
         return;
     }
-    size_t half = mine->count / 2;
-    memcpy(other->entry, mine->entry, half * WORD);
+    size_t half = count / 2;
+    memcpy(other->entry, m->chunk->entry, half * WORD);
     other->count = half;
-    memmove(mine->entry, mine->entry + half, (mine->count - half) * WORD);
-    mine->count -= half;
-    m->is_parallel = m->has_company;
-    lm_share_offer(other);
+    memmove(m->chunk->entry, m->chunk->entry + half, (count - half) * WORD);
+    m->top -= half;
+    stack_offer(m, other);
 }
 
 // ---- Scanning -------------------------------------------------------------------
@@ -122,71 +145,56 @@ static inline struct bounds bounds_get(void) {
                            __atomic_load_n(&lm_space.bytes, __ATOMIC_RELAXED)};
 }
 
+static inline const uintptr_t *words_at(uintptr_t address) {
+    return (const uintptr_t *)address; // NOLINT: an address of the heap
+}
+
+// Pushes a word if it may point into the heap.
+static inline void scan_word(struct loam_marker *m, struct bounds in,
+                             uintptr_t word) {
+    if (word - in.base < in.bytes) {
+        stack_push(m, word);
+    }
+}
+
 // The words that a row of spans names in one repetition, last first.
-LM_NO_SANITIZE static inline void scan_spans(struct loam_marker *m,
-                                             struct bounds in, uintptr_t at,
-                                             const struct lm_span *spans,
-                                             size_t count) {
+LM_NO_SANITIZE static void scan_spans(struct loam_marker *m, struct bounds in,
+                                      uintptr_t at,
+                                      const struct lm_span *spans,
+                                      size_t count) {
     for (size_t i = count; i-- > 0;) {
-        const uintptr_t *words =
-            (const uintptr_t *)(at + spans[i].offset_bytes); // NOLINT
+        const uintptr_t *words = words_at(at + spans[i].offset_bytes);
         for (size_t j = spans[i].word_count; j-- > 0;) {
-            uintptr_t word = words[j];
-            if (word - in.base < in.bytes) {
-                stack_push(m, word);
-            }
+            scan_word(m, in, words[j]);
         }
     }
 }
 
 // The repetitions [first, last) of a layout's pattern.
-LM_NO_SANITIZE static inline void scan_repeats(struct loam_marker *m,
-                                               struct bounds in,
-                                               uintptr_t start,
-                                               const struct lm_layout *layout,
-                                               size_t first, size_t last) {
+LM_NO_SANITIZE static void scan_repeats(struct loam_marker *m,
+                                        struct bounds in, uintptr_t start,
+                                        const struct lm_layout *layout,
+                                        size_t first, size_t last) {
     size_t stride = layout->repeat_stride_bytes;
     uintptr_t at = start + layout->repeat_start_bytes + last * stride;
-    if (stride == WORD) {
-        // A row of pointers, or conservative memory.
-        const uintptr_t *words = (const uintptr_t *)at; // NOLINT
-        for (size_t n = last - first; n > 0; n--) {
-            uintptr_t word = *--words;
-            if (word - in.base < in.bytes) {
-                stack_push(m, word);
-            }
-        }
-        return;
-    }
     for (size_t n = last - first; n > 0; n--) {
         at -= stride;
-        scan_spans(m, in, at, layout->repeat, layout->repeat_count);
+        if (stride == WORD) {
+            scan_word(m, in, *words_at(at));
+        } else {
+            scan_spans(m, in, at, layout->repeat, layout->repeat_count);
+        }
     }
 }
 
-static inline size_t repeat_count(const struct lm_layout *layout,
-                                  size_t bytes) {
+static size_t repeat_count(const struct lm_layout *layout, size_t bytes) {
     return layout->repeat_count == 0 || bytes < layout->repeat_start_bytes
                ? 0
                : (bytes - layout->repeat_start_bytes) /
                      layout->repeat_stride_bytes;
 }
 
-// A small object, or one with a mark function.
-static inline void scan_whole(struct loam_marker *m, struct bounds in,
-                              uintptr_t start, size_t bytes,
-                              const struct lm_layout *layout) {
-    if (lm_unlikely(layout->mark != NULL)) {
-        layout->mark(m, (const void *)start, bytes); // NOLINT
-        return;
-    }
-    if (layout->repeat_count) {
-        scan_repeats(m, in, start, layout, 0, repeat_count(layout, bytes));
-    }
-    scan_spans(m, in, start, layout->fixed, layout->fixed_count);
-}
-
-static void block_flag_rescan(struct loam_marker *m, uint32_t block) {
+static void block_flag_rescan(struct loam_marker *m, size_t block) {
     m->has_lost = false;
     // Relaxed: read after all markers have met.
     __atomic_fetch_or(&lm_space.block[block].flags, LM_BLOCK_RESCAN,
@@ -197,7 +205,7 @@ static void block_flag_rescan(struct loam_marker *m, uint32_t block) {
 // others can take it.
 static void scan_slice(struct loam_marker *m, struct bounds in,
                        uintptr_t entry) {
-    uint32_t block = (uint32_t)((entry & ~MARKER_SLICE) >> 32);
+    size_t block = (entry & ~MARKER_SLICE) >> 32;
     size_t slice = (uint32_t)entry;
     const struct lm_layout *layout = lm_kinds[lm_block_load(block).kind].layout;
     uintptr_t start = (uintptr_t)lm_space_address(block);
@@ -222,15 +230,21 @@ static void scan_slice(struct loam_marker *m, struct bounds in,
     }
 }
 
-static inline void scan_object(struct loam_marker *m, struct bounds in,
-                               uintptr_t start, uint32_t block,
-                               const struct lm_kind *k) {
-    if (lm_likely(k->cell_bytes)) {
-        scan_whole(m, in, start, k->cell_bytes, k->layout);
-    } else if (k->layout->mark) {
-        scan_whole(m, in, start, lm_space.large_bytes[block], k->layout);
+// Any object, one word at a time.
+static __attribute__((noinline)) void scan_object(struct loam_marker *m,
+                                                  struct bounds in,
+                                                  uintptr_t start,
+                                                  const struct lm_kind *k) {
+    const struct lm_layout *layout = k->layout;
+    size_t block = (start - in.base) >> LM_BLOCK_SHIFT;
+    size_t bytes = k->cell_bytes ? k->cell_bytes : lm_space.large_bytes[block];
+    if (layout->mark) {
+        layout->mark(m, words_at(start), bytes);
+    } else if (k->cell_bytes == 0) {
+        scan_slice(m, in, MARKER_SLICE | block << 32);
     } else {
-        scan_slice(m, in, MARKER_SLICE | (uintptr_t)block << 32);
+        scan_repeats(m, in, start, layout, 0, repeat_count(layout, bytes));
+        scan_spans(m, in, start, layout->fixed, layout->fixed_count);
     }
     if (lm_unlikely(m->has_lost)) {
         block_flag_rescan(m, block);
@@ -239,145 +253,173 @@ static inline void scan_object(struct loam_marker *m, struct bounds in,
 
 // ---- Marking -------------------------------------------------------------------
 
-// A word that has been resolved: where its object's bits are.
-struct edge {
-    uint64_t *pair;
-    uintptr_t start;
-    uint32_t kind;
-    uint32_t block;
-    uint64_t bit;
+// What the loop needs of the tables, which do not change while it runs: kept
+// apart from them, so that the compiler need not read it again after each
+// store.
+struct view {
+    struct bounds in;
+    const struct lm_block *block;
+    uint64_t (*bits)[LM_CELL_WORDS][2]; // from the mark side on
+    const struct lm_scan *scans;
+    uint64_t *count;
 };
 
-static inline bool edge_resolve(uintptr_t word, struct bounds in,
-                                struct edge *edge) {
-    size_t block = (word - in.base) >> LM_BLOCK_SHIFT;
+// A word that has been resolved to the cell it points at or into.
+struct edge {
+    uintptr_t block_start; // 0: none
+    uint64_t *mark;        // the word of its mark bit
+    uint64_t cell;
+    uint64_t kind;
+};
+_Static_assert(sizeof(struct edge) == 32, "a place in the queue is a shift");
+
+// A pair of words is aligned to its size, so the other side of one is an
+// address bit away.
+static inline uint64_t *other_side(uint64_t *mark) {
+    return (uint64_t *)((uintptr_t)mark ^ sizeof *mark); // NOLINT
+}
+
+// A pointer into the body of a large object, or to a free block.
+static __attribute__((noinline)) void
+edge_resolve_run(uintptr_t word, const struct view *v, struct edge *edge) {
+    size_t block = (word - v->in.base) >> LM_BLOCK_SHIFT;
     struct lm_block entry = lm_block_load(block);
-    uint64_t cell = 0;
-    if (lm_likely(entry.state == LM_BLOCK_CELLS)) {
-        uint64_t offset = (word - in.base) & (LM_BLOCK_BYTES - 1);
-        cell = (offset * entry.scale) >> 32;
-    } else if (entry.state == LM_BLOCK_BODY) {
+    if (entry.state == LM_BLOCK_BODY) {
         block -= entry.scale;
         entry = lm_block_load(block);
-    } else if (entry.state == LM_BLOCK_FREE) {
-        return false;
     }
-    edge->pair = lm_space.bits[block].pair[cell / 64];
-    edge->bit = (uint64_t)1 << (cell % 64);
+    if (entry.state != LM_BLOCK_HEAD) {
+        return;
+    }
+    *edge = (struct edge){v->in.base + (block << LM_BLOCK_SHIFT),
+                          v->bits[block][0], 0, entry.kind};
+}
+
+// Fills in the edge, which stays empty where there is no cell, and asks for
+// what edge_follow will look at.
+static inline void edge_resolve(uintptr_t word, const struct view *v,
+                                struct edge *edge) {
+    uintptr_t offset = word - v->in.base;
+    size_t block = offset >> LM_BLOCK_SHIFT;
+    struct lm_block entry = v->block[block];
+    if (lm_unlikely(entry.state != LM_BLOCK_CELLS)) {
+        edge_resolve_run(word, v, edge);
+        return;
+    }
+    uint64_t inside = offset & (LM_BLOCK_BYTES - 1);
+    uint64_t cell = (inside * entry.scale) >> 32;
+    edge->cell = cell;
     edge->kind = entry.kind;
-    edge->block = (uint32_t)block;
-    edge->start = in.base + (block << LM_BLOCK_SHIFT) +
-                  cell * lm_kinds[entry.kind].cell_bytes;
-    return true;
+    edge->mark = v->bits[block][cell / 64];
+    edge->block_start = word - inside;
+    __builtin_prefetch(edge->mark, 1);
+    __builtin_prefetch(words_at(word));
 }
 
 // Marks the object; false when it was marked before, or is none.
-static inline bool edge_mark(const struct edge *edge, unsigned live,
-                             bool is_parallel) {
-    uint64_t *mark = &edge->pair[1 - live];
+static inline bool edge_mark(const struct edge *edge, bool is_parallel) {
+    uint64_t *mark = edge->mark;
+    uint64_t bit = (uint64_t)1 << (edge->cell % 64);
     // Relaxed: a mark orders nothing; objects were written before the stop.
     uint64_t word = __atomic_load_n(mark, __ATOMIC_RELAXED);
-    if ((word & edge->bit) || !(edge->pair[live] & edge->bit)) {
+    if ((word & bit) || !(*other_side(mark) & bit)) {
         return false;
     }
     if (is_parallel) {
-        return !(__atomic_fetch_or(mark, edge->bit, __ATOMIC_RELAXED) &
-                 edge->bit);
+        return !(__atomic_fetch_or(mark, bit, __ATOMIC_RELAXED) & bit);
     }
-    *mark = word | edge->bit;
+    __atomic_store_n(mark, word | bit, __ATOMIC_RELAXED);
     return true;
 }
 
-static inline void edge_follow(struct loam_marker *m, struct bounds in,
-                               const struct edge *edge, unsigned live) {
-    if (!edge_mark(edge, live, m->is_parallel)) {
+// Marks and scans. The common shapes are scanned here, where the stack has
+// room for all the words there are: a store that is kept only if the word may
+// be a pointer needs no branch.
+LM_NO_SANITIZE static inline void edge_follow(struct loam_marker *m,
+                                              const struct view *v,
+                                              const struct edge *edge) {
+    if (!edge_mark(edge, m->is_parallel)) {
         return;
     }
-    const struct lm_kind *k = &lm_kinds[edge->kind];
-    m->count[edge->kind]++;
-    if (lm_unlikely(k->cell_bytes == 0)) {
-        __atomic_fetch_add(&lm_kinds[edge->kind].live_bytes,
-                           lm_space.large_bytes[edge->block],
-                           __ATOMIC_RELAXED);
+    const struct lm_scan *scan = &v->scans[edge->kind];
+    v->count[edge->kind]++;
+    uint32_t shape = scan->shape;
+    size_t bytes = scan->cell_bytes;
+    if (shape == LM_SHAPE_LEAF) {
+        return;
     }
-    if (!k->is_leaf) {
-        scan_object(m, in, edge->start, edge->block, k);
+    uintptr_t start = edge->block_start + edge->cell * bytes;
+    const uintptr_t *words = words_at(start);
+    uintptr_t *top = m->top;
+    uintptr_t base = v->in.base;
+    size_t span = v->in.bytes;
+    if (lm_likely(shape == LM_SHAPE_MASK && m->limit - top >= 64)) {
+        for (uint64_t mask = scan->pointer_mask; mask; mask &= mask - 1) {
+            uintptr_t word = words[63 - lm_bits_first(mask)];
+            *top = word;
+            top += word - base < span;
+        }
+        m->top = top;
+    } else if (shape == LM_SHAPE_WORDS &&
+               m->limit - top >= (ptrdiff_t)(bytes / WORD)) {
+        for (size_t i = bytes / WORD; i-- > 0;) {
+            uintptr_t word = words[i];
+            *top = word;
+            top += word - base < span;
+        }
+        m->top = top;
+    } else {
+        scan_object(m, v->in, start, &lm_kinds[edge->kind]);
     }
 }
 
-// Splits every so often while somebody is hungry.
-static inline void marker_feed(struct loam_marker *m) {
-    if (lm_unlikely(++m->quiet_count >= MARKER_SPLIT_OBJECTS)) {
-        if (lm_share_is_hungry()) {
+// Marks all that is reachable from the chunk's entries. A popped word's bits
+// and object are asked for, and the word that has waited longest is followed;
+// once the stack is empty the queue is.
+static void marker_run(struct loam_marker *m) {
+    const struct view v = {
+        bounds_get(), lm_space.block,
+        (uint64_t(*)[LM_CELL_WORDS][2])&lm_space.bits->pair[0]
+                                                        [1 - lm_space.live],
+        lm_scans, m->count};
+    struct edge queue[MARKER_QUEUE] = {{0, NULL, 0, 0}};
+    size_t at = 0;
+    unsigned empty = 0; // empty places met since the stack was empty
+    unsigned look = MARKER_LOOK_WORDS;
+    while (empty <= MARKER_QUEUE) {
+        struct edge *edge = &queue[at];
+        at = (at + 1) % MARKER_QUEUE;
+        if (edge->block_start) {
+            edge_follow(m, &v, edge);
+            edge->block_start = 0;
+        }
+        if (lm_unlikely(m->top == m->bottom)) {
+            empty++;
+            continue;
+        }
+        uintptr_t word = *--m->top;
+        empty = 0;
+        if (lm_unlikely(word & MARKER_SLICE)) {
+            scan_slice(m, v.in, word);
+        } else {
+            edge_resolve(word, &v, edge);
+        }
+        if (lm_unlikely(--look == 0)) {
+            look = MARKER_LOOK_WORDS;
             stack_split(m);
-        } else {
-            m->quiet_count = MARKER_SPLIT_OBJECTS / 2;
         }
     }
 }
 
-// The plain loop, for a heap that fits the cache.
-static void drain_plain(struct loam_marker *m) {
-    struct bounds in = bounds_get();
-    unsigned live = lm_space.live;
-    while (m->chunk && m->chunk->count > 0) {
-        uintptr_t word = m->chunk->entry[--m->chunk->count];
-        struct edge edge;
-        if (word & MARKER_SLICE) {
-            scan_slice(m, in, word);
-        } else if (edge_resolve(word, in, &edge)) {
-            edge_follow(m, in, &edge, live);
-        }
-        marker_feed(m);
-    }
-}
-
-// The loop with a queue. A popped word's bits and object are asked for, and
-// the word that has waited longest is followed.
-static void drain_queued(struct loam_marker *m) {
-    struct bounds in = bounds_get();
-    unsigned live = lm_space.live;
-    struct edge queue[MARKER_QUEUE];
-    unsigned head = 0, length = 0;
+void lm_marker_drain(struct loam_marker *m) {
     for (;;) {
-        while (length < MARKER_QUEUE && m->chunk && m->chunk->count > 0) {
-            uintptr_t word = m->chunk->entry[--m->chunk->count];
-            if (lm_unlikely(word & MARKER_SLICE)) {
-                scan_slice(m, in, word);
-                continue;
-            }
-            struct edge *edge = &queue[(head + length) % MARKER_QUEUE];
-            if (edge_resolve(word, in, edge)) {
-                __builtin_prefetch(edge->pair, 1);
-                __builtin_prefetch((const void *)edge->start); // NOLINT
-                length++;
-            }
-        }
-        if (length == 0) {
-            return;
-        }
-        edge_follow(m, in, &queue[head], live);
-        head = (head + 1) % MARKER_QUEUE;
-        length--;
-        marker_feed(m);
-    }
-}
-
-void lm_marker_drain(struct loam_marker *m, bool has_large_heap) {
-    for (;;) {
-        if (has_large_heap) {
-            drain_queued(m);
-        } else {
-            drain_plain(m);
-        }
+        marker_run(m);
         struct lm_chunk *chunk = lm_share_take();
         if (chunk == NULL) {
             return;
         }
-        if (m->chunk) {
-            lm_chunk_free(m->chunk);
-        }
-        m->chunk = chunk;
+        lm_chunk_free(m->chunk);
+        stack_set(m, chunk);
     }
 }
 
@@ -397,21 +439,15 @@ static void root_end(struct loam_marker *m, uintptr_t word) {
 }
 
 void lm_marker_root(struct loam_marker *m, uintptr_t word) {
+    // Nothing of a root may be lost: it could not be scanned again. So there
+    // is room for its two words before they are pushed.
+    if (m->limit - m->top < 2) {
+        marker_run(m);
+    }
     if (lm_space_has(word)) {
         stack_push(m, word);
     }
     root_end(m, word);
-    // Nothing of a root may be lost: it could not be scanned again.
-    while (m->has_lost ||
-           (m->chunk && m->chunk->count > LM_CHUNK_ENTRIES - 4)) {
-        bool was_lost = m->has_lost;
-        m->has_lost = false;
-        drain_plain(m);
-        if (was_lost) {
-            LM_CHECK(1, m->chunk != NULL, "marker.3 every marker has a chunk");
-            stack_push(m, word);
-        }
-    }
 }
 
 LM_NO_SANITIZE void lm_marker_range(struct loam_marker *m, uintptr_t start,
@@ -434,75 +470,69 @@ void lm_marker_push(struct loam_marker *m, uintptr_t word) {
     }
 }
 
-// ---- Overflow ------------------------------------------------------------------
+// ---- Overflow and checking -----------------------------------------------------
 
-static void block_rescan(struct loam_marker *m, struct bounds in,
-                         uint32_t block) {
+// Calls fn for each marked object of a block that has something to scan.
+static void block_each_marked(struct loam_marker *m, size_t block,
+                              void (*fn)(struct loam_marker *, uintptr_t,
+                                         const struct lm_kind *)) {
     struct lm_block entry = lm_block_load(block);
     const struct lm_kind *k = &lm_kinds[entry.kind];
     unsigned side = 1 - lm_space.live;
-    unsigned cells = k->cell_bytes ? k->cell_count : 1;
-    for (unsigned i = 0; i < cells; i++) {
+    bool is_run = entry.state == LM_BLOCK_HEAD;
+    if ((entry.state != LM_BLOCK_CELLS && !is_run) || k->is_leaf) {
+        return;
+    }
+    for (unsigned i = 0; i < (is_run ? 1u : k->cell_count); i++) {
         if ((lm_space.bits[block].pair[i / 64][side] >> (i % 64)) & 1) {
-            scan_object(m, in,
-                        (uintptr_t)lm_space_address(block) +
-                            (size_t)i * k->cell_bytes,
-                        block, k);
-            lm_marker_drain(m, false);
+            fn(m,
+               (uintptr_t)lm_space_address(block) + (size_t)i * k->cell_bytes,
+               k);
         }
     }
 }
 
+static void object_rescan(struct loam_marker *m, uintptr_t start,
+                          const struct lm_kind *k) {
+    scan_object(m, bounds_get(), start, k);
+    lm_marker_drain(m);
+}
+
 void lm_marker_recover(struct loam_marker *m) {
-    struct bounds in = bounds_get();
     bool is_done = false;
     while (!is_done) {
         is_done = true;
-        for (uint32_t b = 1; b < lm_space_used_blocks(); b++) {
+        for (size_t b = 1; b < lm_space_used_blocks(); b++) {
             if (lm_space.block[b].flags & LM_BLOCK_RESCAN) {
                 lm_space.block[b].flags &= (uint8_t)~LM_BLOCK_RESCAN;
-                block_rescan(m, in, b);
+                block_each_marked(m, b, object_rescan);
                 is_done = false;
             }
         }
     }
 }
 
-// ---- Checking ------------------------------------------------------------------
-
-static void check_children(struct loam_marker *m, struct bounds in) {
+// Children that did not fit the stack go unchecked.
+static void object_check(struct loam_marker *m, uintptr_t start,
+                         const struct lm_kind *k) {
+    struct bounds in = bounds_get();
     unsigned live = lm_space.live;
-    while (m->chunk && m->chunk->count > 0) {
-        uintptr_t word = m->chunk->entry[--m->chunk->count];
-        struct edge edge;
+    struct lm_object child;
+    scan_object(m, in, start, k);
+    while (m->top > m->bottom) {
+        uintptr_t word = *--m->top;
         if (word & MARKER_SLICE) {
             scan_slice(m, in, word);
-        } else if (edge_resolve(word, in, &edge) &&
-                   (edge.pair[live] & edge.bit)) {
-            LM_CHECK(1, edge.pair[1 - live] & edge.bit,
-                     "marker.4 what a marked object refers to is marked");
+        } else if (lm_find(word, &child)) {
+            LM_CHECK(1, lm_find_bit(&child, 1 - live),
+                     "marker.3 what a marked object refers to is marked");
         }
     }
 }
 
 void lm_marker_check(struct loam_marker *m) {
-    struct bounds in = bounds_get();
-    unsigned side = 1 - lm_space.live;
-    for (uint32_t b = 1; b < lm_space_used_blocks(); b++) {
-        struct lm_block entry = lm_block_load(b);
-        const struct lm_kind *k = &lm_kinds[entry.kind];
-        bool is_run = entry.state == LM_BLOCK_HEAD;
-        if ((entry.state != LM_BLOCK_CELLS && !is_run) || k->is_leaf) {
-            continue;
-        }
-        for (unsigned i = 0; i < (is_run ? 1u : k->cell_count); i++) {
-            if ((lm_space.bits[b].pair[i / 64][side] >> (i % 64)) & 1) {
-                scan_object(m, in,
-                            (uintptr_t)lm_space_address(b) +
-                                (size_t)i * k->cell_bytes,
-                            b, k);
-                check_children(m, in);
-            }
-        }
+    for (size_t b = 1; b < lm_space_used_blocks(); b++) {
+        block_each_marked(m, b, object_check);
+        lm_space.block[b].flags &= (uint8_t)~LM_BLOCK_RESCAN;
     }
 }

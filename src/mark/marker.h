@@ -15,18 +15,28 @@
 
 // struct loam_marker is what the public header calls the collector.
 struct loam_marker {
-    struct lm_chunk *chunk;  // where entries are pushed and popped
+    // The stack: the entries of a chunk from bottom up to top. A marker at work
+    // always has a chunk.
+    struct lm_chunk *chunk;
+    uintptr_t *top;
+    uintptr_t *bottom;
+    uintptr_t *limit;
     bool has_lost;           // an entry did not fit: rescan its object
     bool has_company;        // helpers may take part in this phase
     bool is_parallel;        // and may have begun to: something was offered
-    uint32_t quiet_count;    // objects scanned since the last split
     uint64_t *count;         // objects marked, by kind
-    uint64_t cpu_ns;         // spent by a helper in this phase
 };
 
 // lm_marker_init gives a marker its memory; false when refused.
 bool lm_marker_init(struct loam_marker *m);
 void lm_marker_fini(struct loam_marker *m);
+
+// lm_marker_begin readies a marker that has no chunk; NULL: with an empty one.
+// False when there is none to be had.
+bool lm_marker_begin(struct loam_marker *m, struct lm_chunk *chunk);
+
+// lm_marker_end gives its chunk back.
+void lm_marker_end(struct loam_marker *m);
 
 // lm_marker_root marks what a word of a root points at: an object, into one,
 // or one past the end of one.
@@ -39,8 +49,8 @@ void lm_marker_range(struct loam_marker *m, uintptr_t start, uintptr_t end);
 void lm_marker_push(struct loam_marker *m, uintptr_t word);
 
 // lm_marker_drain marks until this marker has nothing left and nothing is on
-// offer. has_large_heap chooses the loop that prefetches.
-void lm_marker_drain(struct loam_marker *m, bool has_large_heap);
+// offer.
+void lm_marker_drain(struct loam_marker *m);
 
 // lm_marker_recover scans again what a full stack has lost, until nothing is.
 // Only one marker may be at work.

@@ -6,6 +6,7 @@
 #include "base/config.h"
 #include "base/settings.h"
 #include "heap/kind.h"
+#include "heap/space.h"
 #include "mark/share.h"
 #include "os/clock.h"
 #include "os/thread.h"
@@ -23,7 +24,6 @@ static struct {
     struct loam_marker marker[TEAM_MAX]; // 0 is the collecting thread's
     unsigned wanted;                     // markers in all
     unsigned started;                    // helpers running
-    bool has_large_heap;
     uint64_t helper_cpu_ns; // atomic
 } team;
 
@@ -53,12 +53,9 @@ static void *team_help(void *argument) {
         uint64_t began = lm_clock_thread_ns();
         m->has_company = m->is_parallel = true;
         while (chunk) {
-            m->chunk = chunk;
-            lm_marker_drain(m, team.has_large_heap);
-            if (m->chunk) {
-                lm_chunk_free(m->chunk);
-                m->chunk = NULL;
-            }
+            lm_marker_begin(m, chunk);
+            lm_marker_drain(m);
+            lm_marker_end(m);
             chunk = lm_share_steal();
         }
         __atomic_add_fetch(&team.helper_cpu_ns, lm_clock_thread_ns() - began,
@@ -87,7 +84,7 @@ void lm_team_prepare(size_t heap_bytes) {
     }
 }
 
-struct loam_marker *lm_team_begin(size_t heap_bytes) {
+struct loam_marker *lm_team_begin(void) {
     uint32_t kinds = lm_kind_count();
     for (uint32_t i = 0; i < kinds; i++) {
         lm_kinds[i].live_count = 0;
@@ -96,16 +93,23 @@ struct loam_marker *lm_team_begin(size_t heap_bytes) {
     for (unsigned i = 0; i <= team.started; i++) {
         struct loam_marker *m = &team.marker[i];
         memset(m->count, 0, kinds * sizeof *m->count);
-        m->has_lost = false;
-        m->quiet_count = 0;
     }
     struct loam_marker *mine = &team.marker[0];
-    mine->chunk = lm_chunk_new();
+    lm_marker_begin(mine, NULL); // the first slab always has one (chunk.1)
     mine->has_company = team.started > 0;
     mine->is_parallel = false;
-    team.has_large_heap = heap_bytes >= LM_PREFETCH_FROM_BYTES;
     lm_share_begin(team.started);
     return mine;
+}
+
+static size_t kind_large_bytes(const struct lm_kind *k) {
+    size_t bytes = 0;
+    for (uint32_t b = k->taken.first; b; b = lm_space.next[b]) {
+        if (lm_space.bits[b].pair[0][1 - lm_space.live]) {
+            bytes += lm_space.large_bytes[b];
+        }
+    }
+    return bytes;
 }
 
 static void team_sum(void) {
@@ -114,35 +118,27 @@ static void team_sum(void) {
         for (unsigned i = 0; i <= team.started; i++) {
             k->live_count += team.marker[i].count[kind];
         }
-        if (k->cell_bytes) {
-            k->live_bytes = k->live_count * k->cell_bytes;
-        }
+        k->live_bytes = k->cell_bytes ? k->live_count * k->cell_bytes
+                                      : kind_large_bytes(k);
     }
 }
 
 void lm_team_finish(void) {
     struct loam_marker *m = &team.marker[0];
     struct lm_chunk *chunk;
-    do {
-        lm_marker_drain(m, team.has_large_heap);
-        chunk = lm_share_steal();
-        if (chunk) {
-            if (m->chunk) {
-                lm_chunk_free(m->chunk);
-            }
-            m->chunk = chunk;
-        }
-    } while (chunk);
+    lm_marker_drain(m);
+    while ((chunk = lm_share_steal()) != NULL) {
+        lm_marker_end(m);
+        lm_marker_begin(m, chunk);
+        lm_marker_drain(m);
+    }
     lm_share_end();
     m->has_company = m->is_parallel = false;
     lm_marker_recover(m);
     if (lm_settings.check >= 3) {
         lm_marker_check(m);
     }
-    if (m->chunk) {
-        lm_chunk_free(m->chunk);
-        m->chunk = NULL;
-    }
+    lm_marker_end(m);
     lm_chunk_trim();
     team_sum();
 }

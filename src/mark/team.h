@@ -20,7 +20,7 @@ void lm_team_prepare(size_t heap_bytes);
 
 // lm_team_begin opens a phase and returns the marker to give the roots to. The
 // program is stopped.
-struct loam_marker *lm_team_begin(size_t heap_bytes);
+struct loam_marker *lm_team_begin(void);
 
 // lm_team_finish marks all that is reachable and fills in the figures of every
 // kind.
