@@ -146,14 +146,18 @@ static void a_thousand_roots_are_kept_apart(void **state) {
     }
     collect_clean();
     assert_int_equal(survivors_count(&list), ROOTS);
-    for (size_t i = 0; i < ROOTS; i += 2) {
-        loam_root_remove(places[i]);
+    // Runs of ten, since a pointer to a cell is also one past the cell before
+    // it and may keep that one too.
+    for (size_t i = 0; i < ROOTS; i++) {
+        if (i / 10 % 2 == 0) {
+            loam_root_remove(places[i]);
+        }
     }
     collect_clean();
     size_t live = survivors_count(&list);
-    assert_in_range(live, ROOTS / 2, ROOTS / 2 + SURVIVORS_SLACK);
+    assert_in_range(live, ROOTS / 2, ROOTS / 2 + ROOTS / 10 + SURVIVORS_SLACK);
     for (size_t i = 0; i < ROOTS; i++) {
-        if (i % 2 == 1) {
+        if (i / 10 % 2 != 0) {
             loam_root_remove(places[i]);
         }
         free(places[i]);

@@ -19,7 +19,7 @@ static void a_failure_is_explained_with_what_was_asked(void **state) {
     assert_null(loam_alloc_aligned(48, 16));
     assert_int_equal(loam_last_status(), LOAM_BAD_ARGUMENT);
     assert_non_null(strstr(loam_last_error(), "48"));
-    assert_non_null(strstr(loam_last_error(), "loam_alloc_aligned"));
+    assert_non_null(strstr(loam_last_error(), "power of two"));
 }
 
 static void a_success_leaves_the_last_failure_in_place(void **state) {

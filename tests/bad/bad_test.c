@@ -259,8 +259,8 @@ static void freeing_a_foreign_pointer_is_an_error(void **state) {
 
 static void freeing_an_interior_pointer_is_an_error(void **state) {
     (void)state;
-    expect_abort("free_inside", "loam_free", "inside");
-    expect_abort("free_inside_large", "loam_free", "inside");
+    expect_abort("free_inside", "loam_free", "interior");
+    expect_abort("free_inside_large", "loam_free", "interior");
 }
 
 static void freeing_twice_is_an_error(void **state) {
