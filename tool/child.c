@@ -15,23 +15,11 @@
 #include <time.h>
 #include <unistd.h>
 
+// Signals that are passed on. They are blocked and taken one by one, so there
+// is no handler and nothing that one could interrupt.
 static const int child_signals[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM,
                                     SIGUSR1, SIGUSR2, SIGALRM};
 enum { CHILD_SIGNAL_COUNT = sizeof child_signals / sizeof child_signals[0] };
-
-// The process that signals go to. Written only while they are blocked.
-static volatile sig_atomic_t child_pid;
-
-static void child_pass_on(int number, siginfo_t *info, void *context) {
-    (void)context;
-    int before = errno;
-    // What the kernel sends for a key, it sends to the whole group of the
-    // terminal, and so to the program as well.
-    if (info->si_code <= 0 && child_pid > 0) {
-        kill((pid_t)child_pid, number);
-    }
-    errno = before;
-}
 
 static uint64_t child_now_ns(void) {
     struct timespec now;
@@ -43,45 +31,67 @@ static uint64_t child_timeval_ns(struct timeval time) {
     return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_usec * 1000u;
 }
 
+// struct before is how signals were treated before us, which is how the program
+// shall find them.
+struct before {
+    sigset_t mask;
+    struct sigaction on_child;
+};
+
+static void child_hold_signals(sigset_t *signals, struct before *before) {
+    sigemptyset(signals);
+    sigaddset(signals, SIGCHLD);
+    for (int i = 0; i < CHILD_SIGNAL_COUNT; i++) {
+        sigaddset(signals, child_signals[i]);
+    }
+    sigprocmask(SIG_BLOCK, signals, &before->mask);
+    // Whoever ignores this signal gets no status of a child.
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGCHLD, &action, &before->on_child);
+}
+
+static void child_let_signals(const struct before *before) {
+    sigaction(SIGCHLD, &before->on_child, NULL);
+    sigprocmask(SIG_SETMASK, &before->mask, NULL);
+}
+
 // In the new process: become the program, or tell our parent why not.
 static void child_become(char **argv, const struct child_setting *settings,
-                         int setting_count, const sigset_t *mask, int pipe_fd) {
+                         int setting_count, const struct before *before,
+                         int pipe_fd) {
     for (int i = 0; i < setting_count; i++) {
         if (settings[i].value != NULL) {
             setenv(settings[i].name, settings[i].value, 1);
         }
     }
-    sigprocmask(SIG_SETMASK, mask, NULL);
+    child_let_signals(before);
     execvp(argv[0], argv);
     int error = errno;
     ssize_t written = write(pipe_fd, &error, sizeof error);
     _exit(written == sizeof error ? 127 : 126);
 }
 
-static void child_handle_signals(struct sigaction *before) {
-    struct sigaction action = {.sa_flags = SA_SIGINFO | SA_RESTART};
-    action.sa_sigaction = child_pass_on;
-    sigemptyset(&action.sa_mask);
-    for (int i = 0; i < CHILD_SIGNAL_COUNT; i++) {
-        sigaction(child_signals[i], NULL, &before[i]);
-        // Ignored by whoever started us (nohup), so ignored by the program
-        // too: there is nothing to pass on.
-        if (before[i].sa_handler != SIG_IGN) {
-            sigaction(child_signals[i], &action, NULL);
+// Passes signals on until the program has ended. It is not reaped before this
+// returns, so its number is still its own.
+static void child_attend(pid_t pid, const sigset_t *signals) {
+    for (;;) {
+        siginfo_t end = {.si_pid = 0};
+        if (waitid(P_PID, (id_t)pid, &end, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+            end.si_pid == pid) {
+            return;
+        }
+        siginfo_t info;
+        int number = sigwaitinfo(signals, &info);
+        // What the kernel sends for a key, it sends to the whole group of the
+        // terminal, and so to the program as well.
+        if (number > 0 && number != SIGCHLD && info.si_code <= 0) {
+            kill(pid, number);
         }
     }
 }
 
-static void child_reap(pid_t pid, const sigset_t *signals,
-                       struct child *child) {
-    // Look first and reap second, so that no signal is passed on to a number
-    // that belongs to another process by then.
-    siginfo_t info;
-    while (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) != 0 &&
-           errno == EINTR) {
-    }
-    sigprocmask(SIG_BLOCK, signals, NULL);
-    child_pid = 0;
+static void child_reap(pid_t pid, struct child *child) {
     int status = 0;
     struct rusage usage;
     memset(&usage, 0, sizeof usage);
@@ -94,6 +104,16 @@ static void child_reap(pid_t pid, const sigset_t *signals,
     child->peak_resident_bytes = (uint64_t)usage.ru_maxrss * 1024;
 }
 
+// The errno of a failed exec, or 0: the pipe closes where it succeeds.
+static int child_start_error(int pipe_fd) {
+    int error = 0;
+    ssize_t got;
+    do {
+        got = read(pipe_fd, &error, sizeof error);
+    } while (got < 0 && errno == EINTR);
+    return got == sizeof error ? error : 0;
+}
+
 int child_run(char **argv, const struct child_setting *settings,
               int setting_count, struct child *child) {
     memset(child, 0, sizeof *child);
@@ -102,44 +122,25 @@ int child_run(char **argv, const struct child_setting *settings,
         return -1;
     }
     sigset_t signals;
-    sigset_t mask;
-    sigemptyset(&signals);
-    for (int i = 0; i < CHILD_SIGNAL_COUNT; i++) {
-        sigaddset(&signals, child_signals[i]);
-    }
-    sigprocmask(SIG_BLOCK, &signals, &mask);
+    struct before before;
+    child_hold_signals(&signals, &before);
     uint64_t begin_ns = child_now_ns();
     pid_t pid = fork();
-    if (pid < 0) {
-        int error = errno;
-        sigprocmask(SIG_SETMASK, &mask, NULL);
-        close(pipe_fds[0]);
-        close(pipe_fds[1]);
-        errno = error;
-        return -1;
-    }
+    int error = errno;
     if (pid == 0) {
-        child_become(argv, settings, setting_count, &mask, pipe_fds[1]);
+        child_become(argv, settings, setting_count, &before, pipe_fds[1]);
     }
-    child_pid = pid;
-    struct sigaction before[CHILD_SIGNAL_COUNT];
-    child_handle_signals(before);
-    sigprocmask(SIG_SETMASK, &mask, NULL);
-
     close(pipe_fds[1]);
-    // Nothing comes where exec succeeds: the other end closes with it.
-    while (read(pipe_fds[0], &child->start_error, sizeof(int)) < 0 &&
-           errno == EINTR) {
+    if (pid > 0) {
+        child->start_error = child_start_error(pipe_fds[0]);
+        child_attend(pid, &signals);
+        child_reap(pid, child);
+        child->wall_ns = child_now_ns() - begin_ns;
     }
     close(pipe_fds[0]);
-    child_reap(pid, &signals, child);
-    child->wall_ns = child_now_ns() - begin_ns;
-
-    for (int i = 0; i < CHILD_SIGNAL_COUNT; i++) {
-        sigaction(child_signals[i], &before[i], NULL);
-    }
-    sigprocmask(SIG_SETMASK, &mask, NULL);
-    return 0;
+    child_let_signals(&before);
+    errno = error;
+    return pid > 0 ? 0 : -1;
 }
 
 int child_shell_status(const struct child *child) {
