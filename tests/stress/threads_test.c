@@ -191,22 +191,22 @@ static size_t soak_factor = 1;
 
 static void one_thread_keeps_its_graph(void **state) {
     (void)state;
-    run_workers("one thread", 1, 1500000 * soak_factor, 20000);
+    run_workers("one thread", 1, 600000 * soak_factor, 20000);
 }
 
 static void two_threads_keep_their_graphs(void **state) {
     (void)state;
-    run_workers("two threads", 2, 2000000 * soak_factor, 20000);
+    run_workers("two threads", 2, 900000 * soak_factor, 20000);
 }
 
 static void sixteen_threads_keep_their_graphs(void **state) {
     (void)state;
-    run_workers("sixteen threads", 16, 2000000 * soak_factor, 3000);
+    run_workers("sixteen threads", 16, 900000 * soak_factor, 3000);
 }
 
 static void large_objects_are_kept_too(void **state) {
     (void)state;
-    run_workers("large objects", 4, 200000 * soak_factor, 1000000);
+    run_workers("large objects", 4, 60000 * soak_factor, 1000000);
 }
 
 static void a_heap_that_always_collects_keeps_the_graphs(void **state) {
@@ -214,7 +214,7 @@ static void a_heap_that_always_collects_keeps_the_graphs(void **state) {
     size_t min = loam_heap_min_get();
     loam_heap_min_set(1);
     loam_growth_set(5);
-    run_workers("tight heap", 3, 500000 * soak_factor, 5000);
+    run_workers("tight heap", 3, 250000 * soak_factor, 5000);
     loam_growth_set(100);
     loam_heap_min_set(min);
 }
@@ -223,7 +223,7 @@ static void a_full_heap_keeps_the_graphs(void **state) {
     (void)state;
     loam_collect();
     loam_heap_max_set((size_t)3 << 20);
-    run_workers("full heap", 3, 300000 * soak_factor, 60000);
+    run_workers("full heap", 3, 150000 * soak_factor, 60000);
     loam_heap_max_set(0);
 }
 
@@ -266,7 +266,7 @@ static void objects_are_freed_by_other_threads(void **state) {
     for (size_t i = 0; i < 4; i++) {
         workers[i] = (struct worker){
             .seed = seed + i,
-            .step_count = place_scaled(300000) * soak_factor,
+            .step_count = place_scaled(120000) * soak_factor,
         };
         must(pthread_create(&workers[i].thread, NULL, make_and_free_for_others,
                             &workers[i]) == 0);
@@ -342,7 +342,7 @@ static void questions_may_be_asked_at_any_time(void **state) {
     size_t count = 0;
     is_over = 0;
     must(pthread_create(&thread, NULL, ask_about_everything, &count) == 0);
-    run_workers("questions", 2, 400000 * soak_factor, 20000);
+    run_workers("questions", 2, 200000 * soak_factor, 20000);
     __atomic_store_n(&is_over, 1, __ATOMIC_RELEASE);
     must(pthread_join(thread, NULL) == 0);
     assert_true(count > 0);
