@@ -25,11 +25,15 @@ step() {
 }
 
 check_format() {
-    c_files include src tests bench examples tool |
-        xargs clang-format --dry-run -Werror || {
-        echo "./dev format makes it so."
-        return 1
-    }
+    local wrong
+    wrong=$(c_files include src tests bench examples tool |
+        xargs clang-format --dry-run -Werror 2>&1 |
+        sed -n 's/^\([^ ]*\):[0-9]*:[0-9]*: error: .*/\1/p' | uniq -c)
+    [[ -n $wrong ]] || return 0
+    echo "These files have so many places that clang-format would change;"
+    echo "./dev format changes them:"
+    echo "$wrong"
+    return 1
 }
 
 # Every source starts with its licence, and in src/ code is chosen by file:
@@ -93,7 +97,11 @@ json.dump(list(seen.values()),
 print(*seen, sep="\n", file=open(os.path.join(sys.argv[2], "files"), "w"))
 END
     grep '\.c$' build/check/tidy/files | shuf |
-        xargs -P "$jobs" -n 4 clang-tidy --quiet -p build/check/tidy
+        xargs -P "$jobs" -n 4 clang-tidy --quiet -p build/check/tidy \
+            >build/log/tidy.log 2>&1 && return
+    grep -A 2 'error:' build/log/tidy.log || cat build/log/tidy.log
+    echo "How it came there is in build/log/tidy.log."
+    return 1
 }
 
 check_all() {

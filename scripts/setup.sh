@@ -22,7 +22,7 @@ package_sign() {
     libc6-dev-arm64-cross) echo /usr/aarch64-linux-gnu/include/stdio.h ;;
     libcmocka-dev) echo /usr/include/cmocka.h ;;
     libgc-dev) echo /usr/include/gc.h ;;
-    libmimalloc-dev) echo "/usr/include/mimalloc*/mimalloc.h" ;;
+    libmimalloc-dev) echo /usr/include/mimalloc.h ;;
     libclang-rt-14-dev) echo "/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a" ;;
     *) echo "$1" ;;
     esac
