@@ -42,6 +42,6 @@ if(LOAM_FUZZ)
 endif()
 
 if(LOAM_COVERAGE)
-    add_compile_options(-O0 --coverage -fprofile-update=atomic)
+    add_compile_options(--coverage -fprofile-update=atomic)
     add_link_options(--coverage)
 endif()
