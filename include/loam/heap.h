@@ -131,15 +131,20 @@ void *loam_base_of(const void *p);
 // ---- The inline allocator ---------------------------------------------------
 //
 // Each thread has a table of slots, one a kind of object. A slot is a stretch
-// of zeroed free cells; taking the next one is a single addition. What fails
-// that way goes to loam_slot_slow_, which finds the next stretch, sweeps,
+// of free cells, zeroed where the kind wants it, in one word: the address of
+// the next cell, and above bit 48 how many there are. Taking a cell adds its
+// size and takes one off the count, in one step; the word as it was before says
+// whether there was one to take. So nothing that happens between two steps, be
+// it a collection or a signal handler that allocates too, can mislead it.
+// Where there was none loam_slot_slow_ finds the next stretch, sweeps,
 // collects, or says no.
 
 struct loam_slot_ {
-    uintptr_t bump;  // the next free cell
-    uintptr_t limit; // the end of the stretch
-    uintptr_t rest_[14];
+    uintptr_t stretch;
+    uintptr_t rest_[15];
 };
+
+#define LOAM_STRETCH_SHIFT_ 48
 
 // The calling thread's slots; a thread that the runtime has not met has a
 // table whose every slot is empty. The initial-exec model makes the access one
@@ -153,14 +158,22 @@ void *loam_site_slow_(struct loam_site_ *site);
 void *loam_site_sized_(struct loam_site_ *site, size_t bytes);
 void *loam_site_array_(struct loam_site_ *site, size_t count);
 
+// Returns the address of a cell taken off a slot, or 0.
+static inline uintptr_t loam_slot_claim_(struct loam_slot_ *slot,
+                                         size_t cell_bytes) {
+    uintptr_t before = loam_claim_(
+        &slot->stretch, cell_bytes - ((uintptr_t)1 << LOAM_STRETCH_SHIFT_));
+    if (__builtin_expect((intptr_t)before >> LOAM_STRETCH_SHIFT_ > 0, 1)) {
+        return before & (((uintptr_t)1 << LOAM_STRETCH_SHIFT_) - 1);
+    }
+    return 0;
+}
+
 static inline void *loam_slot_take_(uint32_t kind, size_t cell_bytes,
                                     size_t bytes) {
-    struct loam_slot_ *slot = &loam_slots_[kind];
-    uintptr_t p = loam_claim_(&slot->bump, cell_bytes);
-    if (__builtin_expect(p + cell_bytes <= slot->limit, 1)) {
-        return (void *)p;
-    }
-    return loam_slot_slow_(kind, bytes);
+    uintptr_t p = loam_slot_claim_(&loam_slots_[kind], cell_bytes);
+    return __builtin_expect(p != 0, 1) ? (void *)p
+                                       : loam_slot_slow_(kind, bytes);
 }
 
 // The first kinds are those of untyped memory: two to a size class.
@@ -189,9 +202,8 @@ static inline void *loam_site_new_(struct loam_site_ *site, size_t bytes) {
         // a slot of a kind is empty until this thread has learned of it.
         uint32_t kind = __atomic_load_n(&site->kind, __ATOMIC_RELAXED);
         size_t cell = loam_cell_bytes_(loam_size_class_(bytes));
-        struct loam_slot_ *slot = &loam_slots_[kind];
-        uintptr_t p = loam_claim_(&slot->bump, cell);
-        if (__builtin_expect(p + cell <= slot->limit, 1)) {
+        uintptr_t p = loam_slot_claim_(&loam_slots_[kind], cell);
+        if (__builtin_expect(p != 0, 1)) {
             return (void *)p;
         }
     }

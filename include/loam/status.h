@@ -21,8 +21,8 @@ enum loam_status {
     LOAM_TOO_LARGE = 3,
     // An argument breaks the rule that the message states.
     LOAM_BAD_ARGUMENT = 4,
-    // A signal handler that interrupted the allocator asked for more than the
-    // reserve that is kept for such handlers.
+    // A signal handler that interrupted the allocator itself asked for memory:
+    // one of a fault, or one that was not installed by sigaction or signal.
     LOAM_IN_HANDLER = 5,
     // There are as many pairs of type and size as the runtime can tell apart.
     LOAM_TOO_MANY_TYPES = 6,

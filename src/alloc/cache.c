@@ -24,9 +24,6 @@
 
 _Static_assert(sizeof(struct lm_slot) == sizeof(struct loam_slot_),
                "the header's slot and ours are one");
-_Static_assert(offsetof(struct lm_slot, limit) ==
-                   offsetof(struct loam_slot_, limit),
-               "the header's slot and ours are one");
 
 #define CACHE_SLOT_BYTES (LM_KIND_MAX * sizeof(struct lm_slot))
 #define CACHE_BYTES                                                            \
@@ -40,11 +37,6 @@ static struct {
     struct lm_lock lock; // guards the lists
     struct lm_cache *all;
     struct lm_cache *idle;
-    // The reserve: blocks [0, filled) are ready, of which handlers have taken
-    // the first `used`, atomically.
-    uint32_t reserve[LM_HANDLER_BLOCKS];
-    uint32_t filled;
-    uint32_t used;
 } cache_table;
 
 // ---- Caches of threads -----------------------------------------------------
@@ -87,21 +79,18 @@ void lm_cache_abandon(struct lm_cache *cache) {
 // ---- Stretches -----------------------------------------------------------------
 
 static void slot_set(struct lm_slot *slot, const struct lm_kind *k,
-                     unsigned first, unsigned count) {
-    uintptr_t start = slot->block_start + (size_t)first * k->cell_bytes;
-    size_t bytes = (size_t)count * k->cell_bytes;
-    if (k->is_zeroed && !slot->is_clean) {
-        memset((void *)start, 0, bytes); // NOLINT: an address of the heap
+                     uintptr_t start, size_t count, bool is_clean) {
+    if (k->is_zeroed && !is_clean) {
+        memset((void *)start, 0, count * k->cell_bytes); // NOLINT
     }
     slot->taken_count += count;
-    slot->stretch = start;
-    // A handler that interrupts between these sees a stretch that is used up,
-    // whose bump lies past a limit of 0.
-    slot->limit = 0;
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    slot->bump = start;
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    slot->limit = start + bytes;
+    slot->begin = start;
+    slot->stretch = start | (uintptr_t)count << LOAM_STRETCH_SHIFT_;
+}
+
+static uintptr_t slot_cell(const struct lm_slot *slot, const struct lm_kind *k,
+                           unsigned index) {
+    return slot->block_start + (size_t)index * k->cell_bytes;
 }
 
 // The next row of free cells of the slot's block.
@@ -121,7 +110,8 @@ static bool slot_next_row(struct lm_slot *slot, const struct lm_kind *k) {
             count = 1; // so that every allocation comes here
         }
         slot->word[slot->word_index] &= ~(lm_bits_low(count) << first);
-        slot_set(slot, k, slot->word_index * 64u + first, count);
+        slot_set(slot, k, slot_cell(slot, k, slot->word_index * 64u + first),
+                 count, slot->is_clean);
         return true;
     }
     return false;
@@ -147,7 +137,7 @@ static void slot_begin_block(struct lm_cache *cache, uint32_t kind,
     if (cells->count == k->cell_count && !lm_settings.torture_collect) {
         slot->word_index = LM_CELL_WORDS;
         memset(slot->word, 0, sizeof slot->word);
-        slot_set(slot, k, 0, k->cell_count);
+        slot_set(slot, k, slot->block_start, k->cell_count, cells->is_clean);
         return;
     }
     memcpy(slot->word, cells->word, sizeof slot->word);
@@ -167,7 +157,6 @@ void lm_cache_free(struct lm_cache *cache, uint32_t kind, uint32_t block,
         slot_activate(cache, slot, kind);
         *(uintptr_t *)start = slot->freed; // NOLINT: an address of the heap
         slot->freed = start;
-        slot->freed_count++;
     }
 }
 
@@ -190,21 +179,11 @@ static bool slot_next_freed(struct lm_slot *slot, uint32_t kind) {
                         lm_kinds[kind].type->name);
     }
     slot->freed = next;
-    slot->freed_count--;
     lm_find_cell(start, &object);
     __atomic_fetch_or(
         &lm_space.bits[object.block].pair[object.cell / 64][lm_space.live],
         (uint64_t)1 << (object.cell % 64), __ATOMIC_RELAXED);
-    if (lm_kinds[kind].is_zeroed) {
-        memset((void *)start, 0, lm_kinds[kind].cell_bytes); // NOLINT
-    }
-    slot->taken_count++;
-    slot->stretch = start;
-    slot->limit = 0;
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    slot->bump = start;
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    slot->limit = start + lm_kinds[kind].cell_bytes;
+    slot_set(slot, &lm_kinds[kind], start, 1, false);
     return true;
 }
 
@@ -282,8 +261,9 @@ enum lm_refill lm_cache_refill(struct lm_cache *cache, uint32_t kind,
     struct lm_slot *slot = &cache->slots[kind];
     const struct lm_kind *k = &lm_kinds[kind];
     for (;;) {
-        uintptr_t p = loam_claim_(&slot->bump, k->cell_bytes);
-        if (p + k->cell_bytes <= slot->limit) {
+        uintptr_t p =
+            loam_slot_claim_((struct loam_slot_ *)slot, k->cell_bytes);
+        if (p) {
             *cell = (void *)p; // NOLINT: an address of the heap
             return LM_REFILL_OK;
         }
@@ -300,92 +280,44 @@ enum lm_refill lm_cache_refill(struct lm_cache *cache, uint32_t kind,
     }
 }
 
-// ---- Signal handlers -------------------------------------------------------
-
-void *lm_cache_nested(uint32_t kind) {
-    const struct lm_kind *k = &lm_kinds[kind];
-    uint32_t filled = __atomic_load_n(&cache_table.filled, __ATOMIC_ACQUIRE);
-    uint32_t i = __atomic_load_n(&cache_table.used, __ATOMIC_RELAXED);
-    do {
-        if (i >= filled || k->cell_bytes == 0) {
-            return NULL;
-        }
-    } while (!__atomic_compare_exchange_n(&cache_table.used, &i, i + 1, false,
-                                          __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
-    uint32_t block = cache_table.reserve[i];
-    char *cell = lm_space_address(block);
-    if (k->is_zeroed) {
-        memset(cell, 0, k->cell_bytes);
-    }
-    lm_sweep_format_quietly(kind, block);
-    return cell;
-}
-
-static void reserve_adopt(void) {
-    for (uint32_t i = 0; i < cache_table.used; i++) {
-        uint64_t rest[LM_CELL_WORDS];
-        uint32_t block = cache_table.reserve[i];
-        const struct lm_kind *k = &lm_kinds[lm_block_load(block).kind];
-        for (unsigned w = 0; w < LM_CELL_WORDS; w++) {
-            rest[w] = lm_bits_valid(k->cell_count, w);
-        }
-        rest[0] &= ~(uint64_t)1; // the handler's cell
-        lm_sweep_untake(block, rest);
-        lm_sweep_adopt(block);
-    }
-    for (uint32_t i = cache_table.used; i < cache_table.filled; i++) {
-        cache_table.reserve[i - cache_table.used] = cache_table.reserve[i];
-    }
-    cache_table.filled -= cache_table.used;
-    cache_table.used = 0;
-}
-
-void lm_cache_renew(void) {
-    lm_lock_acquire(&cache_table.lock);
-    uint32_t filled = cache_table.filled;
-    struct lm_run run;
-    while (filled < LM_HANDLER_BLOCKS &&
-           lm_run_take(1, 1, true, &run) == LM_RUN_OK) {
-        cache_table.reserve[filled++] = (uint32_t)run.block;
-        // Release: a handler that sees the number sees the block.
-        __atomic_store_n(&cache_table.filled, filled, __ATOMIC_RELEASE);
-    }
-    lm_lock_release(&cache_table.lock);
-}
-
 // ---- Retiring ------------------------------------------------------------------
 
-static size_t slot_retire(struct lm_slot *slot, struct lm_kind *k) {
-    uint64_t count = slot->taken_count;
-    size_t unused = 0;
-    if (slot->limit) {
-        uintptr_t bump = slot->bump < slot->limit ? slot->bump : slot->limit;
-        unsigned left = (unsigned)((slot->limit - bump) / k->cell_bytes);
-        unsigned first =
-            (unsigned)((bump - slot->block_start) / k->cell_bytes);
-        // A stretch of a freed cell lies in a block of its own, and is full
-        // or empty.
-        if (slot->stretch - slot->block_start < LM_BLOCK_BYTES) {
-            for (unsigned i = first; i < first + left; i++) {
-                slot->word[i / 64] |= (uint64_t)1 << (i % 64);
-            }
-        } else if (left) {
-            struct lm_object object = {0};
-            uint64_t word[LM_CELL_WORDS] = {0};
-            lm_find_cell(bump, &object);
-            word[object.cell / 64] = (uint64_t)1 << (object.cell % 64);
-            lm_sweep_untake(object.block, word);
-        }
-        count -= left;
+// Gives back the cells of the stretch that were not handed out.
+static void stretch_retire(struct lm_slot *slot, const struct lm_kind *k) {
+    size_t left = lm_slot_left(slot);
+    if (left == 0) {
+        return;
     }
+    slot->taken_count -= left;
+    uintptr_t next = lm_slot_next(slot);
+    if (next - slot->block_start < LM_BLOCK_BYTES) {
+        size_t first = (next - slot->block_start) / k->cell_bytes;
+        for (size_t i = first; i < first + left; i++) {
+            slot->word[i / 64] |= (uint64_t)1 << (i % 64);
+        }
+        return;
+    }
+    // A cell that loam_free freed, in another block.
+    struct lm_object object = {0};
+    uint64_t word[LM_CELL_WORDS] = {0};
+    lm_find_cell(next, &object);
+    word[object.cell / 64] = (uint64_t)1 << (object.cell % 64);
+    lm_sweep_untake(object.block, word);
+}
+
+// Returns the bytes that were charged to the budget and not used.
+static size_t slot_retire(struct lm_slot *slot, struct lm_kind *k) {
+    size_t unused = 0;
+    stretch_retire(slot, k);
     if (slot->block) {
         lm_sweep_untake(slot->block, slot->word);
         for (unsigned i = 0; i < LM_CELL_WORDS; i++) {
             unused += lm_bits_count(slot->word[i]);
         }
     }
-    __atomic_fetch_add(&k->allocated_count, count, __ATOMIC_RELAXED);
-    __atomic_fetch_add(&k->allocated_bytes, count * k->cell_bytes,
+    __atomic_fetch_add(&k->allocated_count, slot->taken_count,
+                       __ATOMIC_RELAXED);
+    __atomic_fetch_add(&k->allocated_bytes, slot->taken_count * k->cell_bytes,
                        __ATOMIC_RELAXED);
     memset(slot, 0, sizeof *slot);
     return unused * k->cell_bytes;
@@ -407,7 +339,6 @@ void lm_cache_retire_all(void) {
     for (struct lm_cache *c = cache_table.all; c; c = c->next) {
         cache_retire(c);
     }
-    reserve_adopt();
 }
 
 // ---- Figures -------------------------------------------------------------------
@@ -429,9 +360,7 @@ LM_NO_SANITIZE void lm_cache_allocated(uint64_t counts[LM_KIND_MAX]) {
         for (uint32_t i = 0; i < active; i++) {
             uint32_t kind = c->active[i];
             const struct lm_slot *slot = &c->slots[kind];
-            uint32_t cell_bytes = lm_kinds[kind].cell_bytes;
-            uintptr_t bump = slot->bump, limit = slot->limit;
-            uint64_t left = bump < limit ? (limit - bump) / cell_bytes : 0;
+            uint64_t left = lm_slot_left(slot);
             uint64_t taken = slot->taken_count;
             counts[kind] += taken > left ? taken - left : 0;
         }
@@ -443,7 +372,6 @@ LM_NO_SANITIZE void lm_cache_allocated(uint64_t counts[LM_KIND_MAX]) {
 
 bool lm_cache_init(void) {
     memset(&cache_table, 0, sizeof cache_table);
-    lm_cache_renew();
     return true;
 }
 

@@ -12,19 +12,20 @@
 #include "base/config.h"
 #include "heap/kind.h"
 
+#include <loam/heap.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 // struct lm_slot is the inside of the public struct loam_slot_.
 //
-//   slot.1  Cells in [bump, limit) are free, adjacent, of this kind, and zero
+//   slot.1  The cells of the stretch are free, adjacent, of this kind, and zero
 //           where the kind promises it.
-//   slot.2  A bump at or past limit means that the stretch is used up.
+//   slot.2  A count of zero or less means that the stretch is used up.
 struct lm_slot {
-    uintptr_t bump;
-    uintptr_t limit;
-    uintptr_t stretch;    // where the stretch began
+    uintptr_t stretch;    // count and next address, see loam/heap.h
+    uintptr_t begin;      // where the stretch began
     uintptr_t block_start;
     uint32_t block;       // 0: none, and the slot is not in the active list
     uint16_t word_index;  // the next word of free cells to look at
@@ -32,10 +33,18 @@ struct lm_slot {
     uint8_t is_active;
     uintptr_t freed;      // cells freed by this thread, linked, or 0
     uint64_t taken_count; // cells in stretches since the last retirement
-    uint32_t freed_count;
-    uint32_t spare;
+    uintptr_t spare[2];
     uint64_t word[LM_CELL_WORDS]; // free cells not yet in a stretch
 };
+
+static inline uintptr_t lm_slot_next(const struct lm_slot *slot) {
+    return slot->stretch & (((uintptr_t)1 << LOAM_STRETCH_SHIFT_) - 1);
+}
+
+static inline size_t lm_slot_left(const struct lm_slot *slot) {
+    intptr_t count = (intptr_t)slot->stretch >> LOAM_STRETCH_SHIFT_;
+    return count > 0 ? (size_t)count : 0;
+}
 
 struct lm_cache {
     struct lm_cache *next;   // in the list of all; guarded by its lock
@@ -78,16 +87,8 @@ enum lm_refill lm_cache_refill(struct lm_cache *cache, uint32_t kind,
 void lm_cache_free(struct lm_cache *cache, uint32_t kind, uint32_t block,
                    uintptr_t start);
 
-// lm_cache_nested takes a cell for a signal handler that interrupted the
-// allocator on this thread: from a reserve, without any lock. NULL when the
-// reserve is used up; the next collection renews it.
-void *lm_cache_nested(uint32_t kind);
-
 // lm_cache_retire_all gives back what all caches hold. The program is stopped.
 void lm_cache_retire_all(void);
-
-// lm_cache_renew fills the reserve for handlers again. Not while stopped.
-void lm_cache_renew(void);
 
 // lm_cache_freed_bytes returns what loam_free has freed since the start.
 uint64_t lm_cache_freed_bytes(void);

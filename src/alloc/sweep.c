@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 // sweep.c: lists of blocks, and reading their bitmaps.
 //
-//   sweep.1  Each block in state CELLS is in exactly one list of its kind,
-//            unless a signal handler made it since the last collection.
+//   sweep.1  Each block in state CELLS is in exactly one list of its kind.
 //   sweep.2  All cells of a taken block count as allocated, but for those that
 //            loam_free has cleared since.
 //   sweep.3  A block outside the unswept list has a clear mark side.
@@ -128,39 +127,24 @@ bool lm_sweep_take(uint32_t kind, struct lm_free_cells *cells) {
     }
 }
 
-static void block_format(uint32_t kind, uint32_t block) {
-    const struct lm_kind *k = &lm_kinds[kind];
-    struct lm_bits *bits = &lm_space.bits[block];
-    for (unsigned i = 0; i < LM_CELL_WORDS; i++) {
-        bits->pair[i][lm_space.live] = lm_bits_valid(k->cell_count, i);
-        bits->pair[i][1 - lm_space.live] = 0;
-    }
-    lm_block_store(block, (struct lm_block){k->scale, (uint16_t)kind,
-                                            LM_BLOCK_CELLS,
-                                            (uint8_t)lm_space.cycle});
-}
-
 void lm_sweep_format(uint32_t kind, uint32_t block, bool is_clean,
                      struct lm_free_cells *cells) {
     struct lm_kind *k = &lm_kinds[kind];
-    block_format(kind, block);
+    struct lm_bits *bits = &lm_space.bits[block];
     cells->block = block;
     cells->count = k->cell_count;
     cells->is_clean = is_clean;
     for (unsigned i = 0; i < LM_CELL_WORDS; i++) {
         cells->word[i] = lm_bits_valid(k->cell_count, i);
+        bits->pair[i][lm_space.live] = cells->word[i];
+        bits->pair[i][1 - lm_space.live] = 0;
     }
+    lm_block_store(block, (struct lm_block){k->scale, (uint16_t)kind,
+                                            LM_BLOCK_CELLS,
+                                            (uint8_t)lm_space.cycle});
     lm_lock_acquire(&k->lock);
     list_append(&k->taken, block);
     lm_lock_release(&k->lock);
-}
-
-void lm_sweep_format_quietly(uint32_t kind, uint32_t block) {
-    block_format(kind, block);
-}
-
-void lm_sweep_adopt(uint32_t block) {
-    list_append(&lm_kinds[lm_block_load(block).kind].taken, block);
 }
 
 void lm_sweep_untake(uint32_t block, const uint64_t word[LM_CELL_WORDS]) {

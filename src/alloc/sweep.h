@@ -42,12 +42,6 @@ bool lm_sweep_take(uint32_t kind, struct lm_free_cells *cells);
 void lm_sweep_format(uint32_t kind, uint32_t block, bool is_clean,
                      struct lm_free_cells *cells);
 
-// lm_sweep_format_quietly is the same without any lock, for a signal handler
-// that interrupted the allocator; lm_sweep_adopt must follow before the next
-// collection.
-void lm_sweep_format_quietly(uint32_t kind, uint32_t block);
-void lm_sweep_adopt(uint32_t block);
-
 // lm_sweep_untake gives cells back; the program is stopped, or the block is
 // the calling thread's.
 void lm_sweep_untake(uint32_t block, const uint64_t word[LM_CELL_WORDS]);

@@ -72,10 +72,10 @@ static void *fail_kinds(void) {
 static void *fail_handler(size_t bytes) {
     lm_status_set(LOAM_IN_HANDLER,
                   "in a signal handler that interrupted the allocator: asked "
-                  "for %zu bytes, of which the reserve for handlers has none "
-                  "left (it serves %u objects of at most %u bytes between "
-                  "collections); allocate before, or after, the handler",
-                  bytes, LM_HANDLER_BLOCKS, LOAM_SMALL_MAX);
+                  "for %zu bytes; install handlers with sigaction or signal, "
+                  "which lets the allocator finish first, and do not allocate "
+                  "in handlers of faults",
+                  bytes);
     return NULL;
 }
 
@@ -93,8 +93,7 @@ static void *make(struct lm_member *self, uint32_t kind, size_t bytes,
                         bytes);
     }
     if (lm_unlikely(self->inside)) {
-        object = is_small ? lm_cache_nested(kind) : NULL;
-        return object ? object : fail_handler(bytes);
+        return fail_handler(bytes);
     }
     enum lm_refill r = is_small ? lm_grant_cell(self, kind, &object)
                                 : lm_grant_large(self, kind, bytes, align,
@@ -294,10 +293,11 @@ void *loam_new_array_of(const struct loam_type *type, size_t count) {
 static bool cell_is_waiting(const struct lm_member *self,
                             const struct lm_object *o) {
     const struct lm_slot *slot = &self->cache->slots[o->kind];
-    if (o->start >= slot->bump && o->start < slot->limit) {
+    size_t cell_bytes = lm_kinds[o->kind].cell_bytes;
+    if (o->start - lm_slot_next(slot) < lm_slot_left(slot) * cell_bytes) {
         return true;
     }
-    return slot->block == o->block && lm_kinds[o->kind].cell_bytes &&
+    return slot->block == o->block && cell_bytes &&
            (slot->word[o->cell / 64] >> (o->cell % 64) & 1);
 }
 

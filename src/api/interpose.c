@@ -10,11 +10,13 @@
 #include "base/format.h"
 #include "os/clock.h"
 #include "os/libc.h"
+#include "os/lock.h"
 #include "os/thread.h"
 #include "world/roll.h"
 #include "world/stop.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -124,13 +126,93 @@ EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *old) {
     return lm_libc()->sigprocmask(how, mask_without_ours(how, set, &copy), old);
 }
 
+// ---- Signal handlers -------------------------------------------------------
+//
+// The program's handlers stand behind one of ours, which puts a signal off
+// while the thread is inside the allocator: so a handler may allocate, and may
+// jump away, wherever it interrupts the program.
+
+static struct {
+    struct lm_lock lock; // taken with all signals blocked
+    struct sigaction action[NSIG]; // as the program gave them
+    // The same handlers for delivery; atomic. They are called with three
+    // arguments whether they take them or not, as the kernel does.
+    void (*handler[NSIG])(int, siginfo_t *, void *);
+} handlers;
+
+// A fault of the interrupted instruction itself cannot wait.
+static bool signal_is_fault(int signal, const siginfo_t *info) {
+    return info->si_code > 0 &&
+           (signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE ||
+            signal == SIGILL || signal == SIGTRAP || signal == SIGSYS);
+}
+
+// SA_RESETHAND is done here, since the kernel would do it before a signal that
+// is put off.
+static void handler_reset(int signal) {
+    struct sigaction fresh = {.sa_handler = SIG_DFL};
+    if (handlers.action[signal].sa_flags & (int)SA_RESETHAND) {
+        sigaction(signal, &fresh, NULL);
+    }
+}
+
+static void handler_call(int signal, siginfo_t *info, void *context) {
+    void (*handler)(int, siginfo_t *, void *) =
+        __atomic_load_n(&handlers.handler[signal], __ATOMIC_ACQUIRE);
+    handler_reset(signal);
+    if (handler) {
+        handler(signal, info, context);
+    }
+}
+
+static void handler_begin(int signal, siginfo_t *info, void *context) {
+    struct lm_member *self = lm_self;
+    if (self == NULL || signal_is_fault(signal, info)) {
+        handler_call(signal, info, context);
+    } else if (self->inside) {
+        lm_member_put_off(self, signal, info,
+                          &((ucontext_t *)context)->uc_sigmask);
+    } else if (self->blocking_depth) {
+        // In a blocking region the handler may use the heap all the same.
+        uint32_t depth = self->blocking_depth;
+        struct lm_stack home = self->home;
+        lm_member_resume(self);
+        self->blocking_depth = 0;
+        handler_call(signal, info, context);
+        self->blocking_depth = depth;
+        lm_member_retreat(self);
+        self->home = home;
+    } else {
+        handler_call(signal, info, context);
+    }
+}
+
+static bool action_is_handler(const struct sigaction *action) {
+    return action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
+}
+
+// Installs an action; the lock is held.
+static int action_set(int signal, const struct sigaction *action) {
+    struct sigaction real = *action;
+    sigdelset(&real.sa_mask, lm_world_signal()); // a handler can be stopped
+    if (!action_is_handler(action)) {
+        return lm_libc()->sigaction(signal, &real, NULL);
+    }
+    // sa_sigaction and sa_handler are one word.
+    __atomic_store_n(&handlers.handler[signal], action->sa_sigaction,
+                     __ATOMIC_RELEASE);
+    real.sa_sigaction = handler_begin;
+    real.sa_flags = (action->sa_flags | SA_SIGINFO) & ~(int)SA_RESETHAND;
+    return lm_libc()->sigaction(signal, &real, NULL);
+}
+
 EXPORT int sigaction(int signal, const struct sigaction *action,
                      struct sigaction *old) {
     int ours = lm_world_signal();
-    if (action == NULL || ours == 0) {
+    if (ours == 0 || signal <= 0 || signal >= NSIG) {
         return lm_libc()->sigaction(signal, action, old);
     }
-    if (signal == ours) {
+    if (signal == ours && action) {
         lm_print(2,
                  "loam: sigaction(%d) refused\n  the rule: signal %d stops "
                  "threads for collections\n  what to do: use another signal, "
@@ -139,9 +221,41 @@ EXPORT int sigaction(int signal, const struct sigaction *action,
         errno = EINVAL;
         return -1;
     }
-    struct sigaction copy = *action;
-    sigdelset(&copy.sa_mask, ours); // a handler can be stopped too
-    return lm_libc()->sigaction(signal, &copy, old);
+    struct sigaction wanted, real;
+    if (action) {
+        wanted = *action; // it may be where old is
+    }
+    sigset_t before = lm_thread_block_signals();
+    lm_lock_acquire(&handlers.lock);
+    int rc = lm_libc()->sigaction(signal, NULL, &real);
+    bool is_behind = rc == 0 && real.sa_sigaction == handler_begin;
+    struct sigaction had = is_behind ? handlers.action[signal] : real;
+    if (rc == 0 && action) {
+        rc = action_set(signal, &wanted);
+        if (rc == 0) {
+            handlers.action[signal] = wanted;
+        }
+    }
+    lm_lock_release(&handlers.lock);
+    lm_thread_restore_signals(&before);
+    if (rc == 0 && old) {
+        *old = had;
+    }
+    return rc;
+}
+
+// As BSD and glibc mean it: the handler stays, and calls are restarted.
+EXPORT sighandler_t signal(int number, sighandler_t handler) {
+    struct sigaction action, old;
+    action.sa_handler = handler;
+    action.sa_flags = SA_RESTART;
+    sigemptyset(&action.sa_mask);
+    if (handler == SIG_ERR || number <= 0 || number >= NSIG) {
+        errno = EINVAL;
+        return SIG_ERR;
+    }
+    sigaddset(&action.sa_mask, number);
+    return sigaction(number, &action, &old) == 0 ? old.sa_handler : SIG_ERR;
 }
 
 // ---- Calls that the kernel does not restart --------------------------------

@@ -54,9 +54,6 @@
 #define LM_SLICE_BYTES ((size_t)16 << 10)
 #endif
 
-// Free blocks kept for signal handlers that interrupt the allocator.
-#define LM_HANDLER_BLOCKS 64
-
 // A cache line, and the unit that two processors fight over.
 #define LM_LINE_BYTES 64
 

@@ -15,7 +15,6 @@
 #include "os/clock.h"
 #include "os/image.h"
 #include "os/lock.h"
-#include "os/thread.h"
 #include "world/roots.h"
 #include "world/stop.h"
 
@@ -45,22 +44,29 @@ void lm_cycle_listen(lm_cycle_listener *listener, bool wants_heap_after) {
 
 void lm_cycle_hold(void) {
     struct lm_member *self = lm_self;
+    if (self) {
+        // A handler that jumped out of here would take the program's restart
+        // with it.
+        lm_member_inside(self);
+    }
     if (lm_lock_try(&cycle.lock)) {
         return;
     }
-    bool is_running = lm_member_is_running(self);
-    if (is_running) {
-        lm_member_retreat(self);
+    if (!lm_member_is_running(self)) {
+        lm_lock_acquire(&cycle.lock);
+        return;
     }
+    lm_member_retreat(self);
     lm_lock_acquire(&cycle.lock);
-    if (is_running) {
-        lm_member_resume(self);
-    }
+    lm_member_resume(self);
 }
 
-bool lm_cycle_try_hold(void) { return lm_lock_try(&cycle.lock); }
-
-void lm_cycle_let(void) { lm_lock_release(&cycle.lock); }
+void lm_cycle_let(void) {
+    lm_lock_release(&cycle.lock);
+    if (lm_self) {
+        lm_member_outside(lm_self);
+    }
+}
 
 // ---- The phases ----------------------------------------------------------------
 
@@ -144,19 +150,14 @@ bool lm_cycle_collect(enum lm_cause cause, uint64_t seen) {
         lm_cycle_let();
         return true;
     }
-    // A handler that jumped out of here would take the program's restart with
-    // it.
-    sigset_t before = lm_thread_block_signals();
     uint64_t cpu = lm_clock_thread_ns();
     lm_team_prepare(lm_run_used() << LM_BLOCK_SHIFT);
     bool ok = lm_image_hold(cycle_run, &event);
     if (ok) {
         lm_sweep_large();
-        lm_cache_renew();
         cycle_account(&event, lm_clock_thread_ns() - cpu);
         cycle_report(&event);
     }
-    lm_thread_restore_signals(&before);
     lm_cycle_let();
     return ok;
 }
@@ -171,22 +172,18 @@ void lm_cycle_figures_get(struct lm_cycle_figures *figures) {
 
 void lm_cycle_stopped(void (*fn)(void *), void *argument) {
     lm_cycle_hold();
-    sigset_t before = lm_thread_block_signals();
     lm_sweep_rest();
     lm_sweep_large();
     lm_world_stop();
     lm_cache_retire_all();
     fn(argument);
     lm_world_start();
-    lm_thread_restore_signals(&before);
     lm_cycle_let();
 }
 
 void lm_cycle_fork_done(bool in_child) {
     if (in_child) {
-        lm_lock_reset(&cycle.lock);
         cycle.figures.cpu_ns = 0;
-    } else {
-        lm_lock_release(&cycle.lock);
     }
+    lm_cycle_let(); // nobody else can hold it, in the child either
 }

@@ -66,7 +66,6 @@ void lm_cycle_figures_get(struct lm_cycle_figures *figures);
 // lm_cycle_hold keeps collections from happening until lm_cycle_let; the
 // calling thread waits in a safe state.
 void lm_cycle_hold(void);
-bool lm_cycle_try_hold(void);
 void lm_cycle_let(void);
 
 // lm_cycle_stopped runs fn with the program stopped, as a collection would

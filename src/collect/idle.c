@@ -39,18 +39,17 @@ static bool idle_is_quiet(uint32_t bell, uint64_t ns) {
 
 static void idle_sweep(uint32_t bell) {
     bool is_more = true;
-    while (is_more && __atomic_load_n(&idle.bell, __ATOMIC_ACQUIRE) == bell &&
-           lm_cycle_try_hold()) {
+    while (is_more && __atomic_load_n(&idle.bell, __ATOMIC_ACQUIRE) == bell) {
+        lm_cycle_hold();
         is_more = lm_sweep_some(IDLE_SWEEP_BLOCKS, NULL) == IDLE_SWEEP_BLOCKS;
         lm_cycle_let();
     }
 }
 
 static void idle_return(size_t keep_blocks) {
-    if (lm_cycle_try_hold()) {
-        lm_run_discard(keep_blocks);
-        lm_cycle_let();
-    }
+    lm_cycle_hold();
+    lm_run_discard(keep_blocks);
+    lm_cycle_let();
 }
 
 static void *idle_run(void *unused) {

@@ -84,7 +84,7 @@ static void verify_blocks(void *argument) {
     for (size_t b = 1; b < end;) {
         struct lm_block entry = lm_block_load(b);
         if (entry.state == LM_BLOCK_FREE) {
-            b++; // in the pool, or in the reserve for handlers
+            b++;
             continue;
         }
         VERIFY(entry.state != LM_BLOCK_BODY, "large.1 a body has a head");

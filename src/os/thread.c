@@ -41,6 +41,16 @@ void lm_thread_restore_signals(const sigset_t *before) {
     lm_libc()->pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
+void lm_thread_requeue(int signal, siginfo_t *info) {
+    int saved = errno;
+    while (syscall(SYS_rt_tgsigqueueinfo, getpid(), lm_thread_id(), signal,
+                   info) != 0 &&
+           errno == EAGAIN) {
+        sched_yield(); // the queue of real-time signals is full
+    }
+    errno = saved;
+}
+
 uintptr_t lm_thread_lowest_mapped(uintptr_t low, uintptr_t high) {
     uintptr_t page = (uintptr_t)getpagesize();
     uintptr_t at = high & ~(page - 1);

@@ -39,6 +39,10 @@ unsigned lm_thread_processors(void);
 sigset_t lm_thread_block_signals(void);
 void lm_thread_restore_signals(const sigset_t *before);
 
+// lm_thread_requeue sends the calling thread a signal with all that is known of
+// it, to be delivered when it is not blocked.
+void lm_thread_requeue(int signal, siginfo_t *info);
+
 // lm_thread_lowest_mapped returns the lowest address at or above low from
 // which on everything up to high is mapped. For the main thread's stack, whose
 // low end is mapped as it is needed.

@@ -9,6 +9,7 @@
 #include "world/member.h"
 
 #include "os/lock.h"
+#include "os/thread.h"
 
 #include <limits.h>
 
@@ -24,23 +25,33 @@ static struct {
 
 void lm_world_lock(void) {
     struct lm_member *self = lm_self;
+    if (self) {
+        lm_member_inside(self); // no handler runs, and jumps away with the lock
+    }
     if (lm_lock_try(&world.lock)) {
         return;
     }
-    bool is_running = lm_member_is_running(self);
-    if (is_running) {
-        lm_member_retreat(self);
+    if (!lm_member_is_running(self)) {
+        lm_lock_acquire(&world.lock);
+        return;
     }
+    lm_member_retreat(self);
     lm_lock_acquire(&world.lock);
-    if (is_running) {
-        // Nobody can have stopped the program since: that takes the lock.
-        __atomic_store_n(&self->state, LM_MEMBER_RUNNING, __ATOMIC_SEQ_CST);
+    // Nobody can have stopped the program since: that takes the lock.
+    __atomic_store_n(&self->state, LM_MEMBER_RUNNING, __ATOMIC_SEQ_CST);
+}
+
+void lm_world_unlock(void) {
+    lm_lock_release(&world.lock);
+    if (lm_self) {
+        lm_member_outside(lm_self);
     }
 }
 
-void lm_world_unlock(void) { lm_lock_release(&world.lock); }
-
-void lm_world_unlock_child(void) { lm_lock_reset(&world.lock); }
+void lm_world_unlock_child(void) {
+    lm_lock_reset(&world.lock);
+    lm_world_unlock();
+}
 
 // ---- The phase -----------------------------------------------------------------
 
@@ -102,8 +113,29 @@ void lm_member_resume(struct lm_member *self) {
     }
 }
 
-void lm_member_park(struct lm_member *self) {
-    self->is_stop_due = 0;
-    lm_member_retreat(self);
-    lm_member_resume(self);
+void lm_member_put_off(struct lm_member *self, int signal,
+                       const siginfo_t *info, sigset_t *mask) {
+    self->signal = signal;
+    self->signal_info = *info;
+    self->signal_mask = *mask;
+    self->is_due = 1;
+    // In force when the handler returns: no second signal before this one.
+    sigfillset(mask);
+}
+
+void lm_member_catch_up(struct lm_member *self) {
+    self->is_due = 0;
+    if (lm_world_phase() % 2) {
+        self->inside++;
+        lm_member_retreat(self);
+        lm_member_resume(self);
+        self->inside--;
+    }
+    int signal = self->signal;
+    if (signal) {
+        sigset_t mask = self->signal_mask;
+        self->signal = 0;
+        lm_thread_requeue(signal, &self->signal_info);
+        lm_thread_restore_signals(&mask); // and here its handler runs
+    }
 }

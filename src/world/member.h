@@ -22,6 +22,7 @@
 
 #include <loam/status.h>
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -66,8 +67,13 @@ struct lm_member {
     void *const *const *dtv; // see os/machine.h
     struct lm_cache *cache;
     // Set by the thread itself, read by its own signal handlers.
-    volatile uint32_t inside; // it is within the allocator: cannot stop here
-    volatile uint32_t is_stop_due;
+    volatile uint32_t inside; // it is within the allocator: cannot stop here,
+                              // nor run the program's signal handlers
+    volatile uint32_t is_due; // a stop, or a handler, has been put off
+    // The signal that was put off; all others are blocked until it is let in.
+    volatile int signal; // 0: none
+    siginfo_t signal_info;
+    sigset_t signal_mask; // as the thread had it
     uint32_t blocking_depth;
     // Where a wrapper of a blocking call waits, and whether nothing but a stop
     // interrupted the call; see api/interpose.c.
@@ -100,21 +106,28 @@ void lm_world_acknowledge(void);                // "I have stopped"
 uint32_t lm_world_acks(void);                   // changes with each of those
 void lm_world_wait_acks(uint32_t acks, uint64_t ns);
 
-// lm_member_inside and outside bracket what must not be interrupted by a stop:
-// the allocator's slow paths. They nest. Outside parks when a stop is due.
+// lm_member_inside and outside bracket what must not be interrupted by a stop
+// or by a handler of the program's, which may jump away: the allocator's slow
+// paths. They nest. Outside sees to what has been put off.
 static inline void lm_member_inside(struct lm_member *self) {
     self->inside++;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
-void lm_member_park(struct lm_member *self);
+void lm_member_catch_up(struct lm_member *self);
 static inline void lm_member_outside(struct lm_member *self) {
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     self->inside--;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    if (__builtin_expect(self->is_stop_due && self->inside == 0, 0)) {
-        lm_member_park(self);
+    if (__builtin_expect(self->is_due && self->inside == 0, 0)) {
+        lm_member_catch_up(self);
     }
 }
+
+// lm_member_put_off keeps a signal that came while inside: its handler will run
+// when the thread is outside. Called by the handler that the program's is
+// behind; the mask is the interrupted code's.
+void lm_member_put_off(struct lm_member *self, int signal,
+                       const siginfo_t *info, sigset_t *mask);
 
 // lm_member_retreat makes the calling member safe; its stack as of now and the
 // registers its callers rely on are kept for scanning.

@@ -70,7 +70,7 @@ static void stop_handler(int signal, siginfo_t *info, void *context) {
         return; // no longer, or not yet, any of our business
     }
     if (self->inside) {
-        self->is_stop_due = 1; // lm_member_outside will see to it (stop.2)
+        self->is_due = 1; // lm_member_outside will see to it (stop.2)
         return;
     }
     if (self == __atomic_load_n(&stop.collector, __ATOMIC_RELAXED) ||
