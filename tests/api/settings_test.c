@@ -83,7 +83,7 @@ static void scene_refused(void) {
     struct chance chance = chance_start(7);
     struct body *ring[64] = {NULL};
     size_t refused = 0;
-    for (size_t i = 0; i < place_scaled(60000); i++) {
+    for (size_t i = 0; i < place_scaled(6000); i++) {
         struct body *b = body_new(&chance, i, 30000);
         if (b == NULL) {
             must(loam_last_status() != LOAM_OK);
