@@ -5,9 +5,11 @@
 
 // Relaxed throughout: a count whose exact moment does not matter.
 static int64_t budget_bytes;
+static int64_t budget_whole; // as it was set
 
 void lm_budget_set(size_t bytes) {
     int64_t value = bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes;
+    __atomic_store_n(&budget_whole, value, __ATOMIC_RELAXED);
     __atomic_store_n(&budget_bytes, value, __ATOMIC_RELAXED);
 }
 
@@ -16,7 +18,13 @@ void lm_budget_charge(size_t bytes) {
 }
 
 void lm_budget_refund(size_t bytes) {
-    __atomic_add_fetch(&budget_bytes, (int64_t)bytes, __ATOMIC_RELAXED);
+    int64_t whole = __atomic_load_n(&budget_whole, __ATOMIC_RELAXED);
+    int64_t left = __atomic_add_fetch(&budget_bytes, (int64_t)bytes,
+                                      __ATOMIC_RELAXED);
+    if (left > whole) {
+        // What was charged to an earlier budget gives nothing to this one.
+        __atomic_sub_fetch(&budget_bytes, left - whole, __ATOMIC_RELAXED);
+    }
 }
 
 size_t lm_budget_left(void) {

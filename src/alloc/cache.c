@@ -147,17 +147,30 @@ static void slot_begin_block(struct lm_cache *cache, uint32_t kind,
 
 // ---- Freed cells ---------------------------------------------------------------
 
-void lm_cache_free(struct lm_cache *cache, uint32_t kind, uint32_t block,
-                   uintptr_t start) {
-    struct lm_slot *slot = &cache->slots[kind];
-    cache->freed_bytes += lm_kinds[kind].cell_bytes;
-    // In a block that is still to be swept the cleared bit is enough, and the
-    // cell must have no second owner.
-    if (lm_sweep_is_taken(block)) {
-        slot_activate(cache, slot, kind);
-        *(uintptr_t *)start = slot->freed; // NOLINT: an address of the heap
-        slot->freed = start;
+// Of two threads that free the same object at once one finds the bit clear.
+// Relaxed: the block's entry orders it against who takes the block.
+bool lm_cache_unset(const struct lm_object *o) {
+    uint64_t bit = (uint64_t)1 << (o->cell % 64);
+    uint64_t *word = &lm_space.bits[o->block].pair[o->cell / 64][lm_space.live];
+    return __atomic_fetch_and(word, ~bit, __ATOMIC_RELAXED) & bit;
+}
+
+bool lm_cache_free(struct lm_cache *cache, const struct lm_object *o) {
+    struct lm_slot *slot = &cache->slots[o->kind];
+    // Asked before the bit is cleared: a block that is not taken yet may be
+    // taken any moment, and whoever takes it then owns the cell. In such a
+    // block the cleared bit is enough.
+    bool is_taken = lm_sweep_is_taken(o->block);
+    if (!lm_cache_unset(o)) {
+        return false;
     }
+    cache->freed_bytes += lm_kinds[o->kind].cell_bytes;
+    if (is_taken) {
+        slot_activate(cache, slot, o->kind);
+        *(uintptr_t *)o->start = slot->freed; // NOLINT: an address of the heap
+        slot->freed = o->start;
+    }
+    return true;
 }
 
 // Takes the newest freed cell, which is the warmest.

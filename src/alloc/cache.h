@@ -10,6 +10,7 @@
 #define ALLOC_CACHE_H
 
 #include "base/config.h"
+#include "heap/find.h"
 #include "heap/kind.h"
 
 #include <loam/heap.h>
@@ -82,10 +83,12 @@ void lm_cache_abandon(struct lm_cache *cache);
 enum lm_refill lm_cache_refill(struct lm_cache *cache, uint32_t kind,
                                bool can_exceed, void **cell);
 
-// lm_cache_free takes back a cell of this thread's freeing. The object must
-// have been found, and its bit was set.
-void lm_cache_free(struct lm_cache *cache, uint32_t kind, uint32_t block,
-                   uintptr_t start);
+// lm_cache_free takes back a cell that this thread frees; false when its bit was
+// clear already.
+bool lm_cache_free(struct lm_cache *cache, const struct lm_object *object);
+
+// lm_cache_unset clears an object's bit; false when it was clear.
+bool lm_cache_unset(const struct lm_object *object);
 
 // lm_cache_retire_all gives back what all caches hold. The program is stopped.
 void lm_cache_retire_all(void);

@@ -61,7 +61,6 @@ static void block_set_taken(uint32_t block) {
 
 bool lm_sweep_is_taken(uint32_t block) {
     struct lm_block entry = lm_block_load(block);
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
     return (entry.flags & LM_BLOCK_CYCLE) == lm_space.cycle;
 }
 
@@ -87,9 +86,14 @@ static void block_take(const struct lm_kind *k, struct lm_free_cells *cells) {
     block_set_taken(cells->block);
 }
 
-// Clears the marks of a block that stays in a list; says what it holds.
+// Clears the marks of a block that stays in a list, and the number of the cycle
+// in which it was last taken, which another cycle may have some day. Returns
+// how many cells are allocated.
 static unsigned block_clean(const struct lm_kind *k, uint32_t block) {
     struct lm_bits *bits = &lm_space.bits[block];
+    struct lm_block entry = lm_block_load(block);
+    entry.flags = 0;
+    lm_block_store(block, entry);
     unsigned live = lm_space.live;
     unsigned count = 0;
     for (unsigned i = 0; i < word_count(k); i++) {
@@ -252,10 +256,6 @@ void lm_sweep_prepare(void) {
         }
         for (uint32_t b = k->unswept.first; b; b = lm_space.next[b]) {
             block_clean(k, b);
-            // Not taken for over a cycle: no number of a cycle may say so.
-            struct lm_block entry = lm_block_load(b);
-            entry.flags = 0;
-            lm_block_store(b, entry);
         }
     }
 }

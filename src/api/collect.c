@@ -47,6 +47,7 @@ void loam_growth_set(unsigned percent) {
     lm_runtime_init();
     __atomic_store_n(&lm_settings.growth, percent ? percent : 1,
                      __ATOMIC_RELAXED);
+    __atomic_store_n(&lm_settings.is_growth_fixed, true, __ATOMIC_RELAXED);
     lm_pace_change();
 }
 

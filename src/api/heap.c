@@ -21,8 +21,6 @@
 #undef loam_alloc
 #undef loam_alloc_leaf
 
-#define ALIGN_MAX ((size_t)1 << 30)
-
 int loam_init(void) { return lm_runtime_join() ? 0 : -1; }
 
 void loam_shutdown(void) { lm_runtime_shutdown(); }
@@ -151,11 +149,11 @@ static uint32_t aligned_class(size_t align, size_t bytes) {
 }
 
 static void *make_aligned(size_t align, size_t bytes, bool is_leaf) {
-    if (align == 0 || (align & (align - 1)) != 0 || align > ALIGN_MAX) {
+    if (align == 0 || (align & (align - 1)) != 0 || align > LM_ALIGN_MAX_BYTES) {
         lm_status_set(LOAM_BAD_ARGUMENT,
                       "bad argument: alignment %zu; it must be a power of two "
                       "of at most %zu",
-                      align, ALIGN_MAX);
+                      align, LM_ALIGN_MAX_BYTES);
         return NULL;
     }
     bytes += bytes == 0;
@@ -371,14 +369,6 @@ __attribute__((noreturn)) static void free_error(const void *p,
                     call, p);
 }
 
-// Clears the bit; false when it was clear. A second thread that frees the same
-// object at the same time finds it clear.
-static bool object_unset(const struct lm_object *o) {
-    uint64_t bit = (uint64_t)1 << (o->cell % 64);
-    uint64_t *word = &lm_space.bits[o->block].pair[o->cell / 64][lm_space.live];
-    return __atomic_fetch_and(word, ~bit, __ATOMIC_RELAXED) & bit;
-}
-
 void loam_free(void *p) {
     struct lm_object o;
     if (p == NULL) {
@@ -394,15 +384,14 @@ void loam_free(void *p) {
         cell_is_waiting(self, &o)) {
         free_error(p, "loam_free");
     }
-    // A handler that interrupted the allocator must not touch its lists; the
+    // A handler of a fault in the allocator must not touch its lists; the
     // collector will find the object.
     if (!is_nested) {
-        if (!object_unset(&o)) {
+        bool is_cell = lm_kinds[o.kind].cell_bytes != 0;
+        if (is_cell ? !lm_cache_free(self->cache, &o) : !lm_cache_unset(&o)) {
             free_error(p, "loam_free");
         }
-        if (lm_kinds[o.kind].cell_bytes) {
-            lm_cache_free(self->cache, o.kind, o.block, o.start);
-        } else {
+        if (!is_cell) {
             self->cache->freed_bytes += lm_space.large_bytes[o.block];
             lm_large_free(o.kind, o.block);
         }

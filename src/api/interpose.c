@@ -35,7 +35,11 @@ static void *thread_begin(void *record) {
     }
     // Else it becomes a member at its first allocation, if there is memory for
     // it then; until then its argument stays a root.
-    return start(argument);
+    void *result = start(argument);
+    if (lm_self) {
+        lm_self->kept = result; // until it is joined
+    }
+    return result;
 }
 
 // Creates a thread; `kept` is a root until the thread runs, like its argument.
@@ -64,7 +68,7 @@ static int thread_create(pthread_t *thread, const pthread_attr_t *attributes,
 
 EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
                           void *(*start)(void *), void *argument) {
-    if (!lm_runtime_is_ready()) {
+    if (!lm_libc_has_runtime) {
         return lm_libc()->pthread_create(thread, attributes, start, argument);
     }
     return thread_create(thread, attributes, start, argument, NULL);
@@ -89,7 +93,7 @@ EXPORT int thrd_create(thrd_t *thread, thrd_start_t start, void *argument) {
         return thrd_nomem;
     }
     *c11 = (struct c11_start){start, argument};
-    int rc = lm_runtime_is_ready()
+    int rc = lm_libc_has_runtime
                  ? thread_create(thread, NULL, c11_begin, c11, argument)
                  : lm_libc()->pthread_create(thread, NULL, c11_begin, c11);
     if (rc != 0) {
@@ -100,18 +104,58 @@ EXPORT int thrd_create(thrd_t *thread, thrd_start_t start, void *argument) {
                           : thrd_error;
 }
 
+EXPORT __attribute__((noreturn)) void pthread_exit(void *result) {
+    if (lm_self) {
+        lm_self->kept = result;
+    }
+    lm_libc()->pthread_exit(result);
+    __builtin_unreachable();
+}
+
+// Joined, or detached, so that nobody can ask for the result again.
+static int thread_forget(int rc, pthread_t thread) {
+    if (rc == 0 && lm_libc_has_runtime) {
+        lm_roll_forget(thread);
+    }
+    return rc;
+}
+
+EXPORT int pthread_join(pthread_t thread, void **result) {
+    return thread_forget(lm_libc()->pthread_join(thread, result), thread);
+}
+
+EXPORT int pthread_tryjoin_np(pthread_t thread, void **result) {
+    return thread_forget(lm_libc()->pthread_tryjoin_np(thread, result), thread);
+}
+
+EXPORT int pthread_timedjoin_np(pthread_t thread, void **result,
+                                const struct timespec *until) {
+    return thread_forget(
+        lm_libc()->pthread_timedjoin_np(thread, result, until), thread);
+}
+
+EXPORT int pthread_clockjoin_np(pthread_t thread, void **result,
+                                clockid_t clock,
+                                const struct timespec *until) {
+    return thread_forget(
+        lm_libc()->pthread_clockjoin_np(thread, result, clock, until), thread);
+}
+
+EXPORT int pthread_detach(pthread_t thread) {
+    return thread_forget(lm_libc()->pthread_detach(thread), thread);
+}
+
 // ---- Signal masks --------------------------------------------------------------
 
 // Programs block all signals in their worker threads; the stop signal is taken
 // out, as glibc takes out its own two.
 static const sigset_t *mask_without_ours(int how, const sigset_t *set,
                                          sigset_t *copy) {
-    int ours = lm_world_signal();
-    if (set == NULL || how == SIG_UNBLOCK || ours == 0) {
+    if (set == NULL || how == SIG_UNBLOCK || !lm_libc_has_runtime) {
         return set;
     }
     *copy = *set;
-    sigdelset(copy, ours);
+    sigdelset(copy, lm_world_signal());
     return copy;
 }
 
@@ -208,10 +252,10 @@ static int action_set(int signal, const struct sigaction *action) {
 
 EXPORT int sigaction(int signal, const struct sigaction *action,
                      struct sigaction *old) {
-    int ours = lm_world_signal();
-    if (ours == 0 || signal <= 0 || signal >= NSIG) {
+    if (!lm_libc_has_runtime || signal <= 0 || signal >= NSIG) {
         return lm_libc()->sigaction(signal, action, old);
     }
+    int ours = lm_world_signal();
     if (signal == ours && action) {
         lm_print(2,
                  "loam: sigaction(%d) refused\n  the rule: signal %d stops "

@@ -52,12 +52,13 @@ static void runtime_fork_prepare(void) {
         return;
     }
     lm_cycle_hold();
-    lm_world_fork_prepare();
+    lm_world_stop();
     lm_type_fork_prepare();
     lm_kind_fork_prepare();
     lm_cache_fork_prepare();
     lm_run_fork_prepare();
     lm_roots_fork_prepare();
+    lm_world_go();
     fork_is_held = true;
 }
 
@@ -141,6 +142,7 @@ static bool runtime_set_up(void) {
     }
     lm_cycle_listen(runtime_listen, lm_settings.log_gc != 0);
     runtime_hook();
+    lm_libc_has_runtime = true;
     return true;
 }
 

@@ -99,6 +99,7 @@ static bool set_reserve(const char *v) {
 }
 
 static bool set_growth(const char *v) {
+    lm_settings.is_growth_fixed = true;
     return parse_unsigned(v, 1, 100000, &lm_settings.growth);
 }
 

@@ -28,6 +28,9 @@
 #define LM_RESERVE_BYTES ((size_t)1 << 40)
 #define LM_RESERVE_MIN_BYTES ((size_t)4 << 20)
 
+// The largest alignment of an object.
+#define LM_ALIGN_MAX_BYTES ((size_t)1 << 30)
+
 // Memory obtained from the system at a time: a huge page.
 #define LM_COMMIT_BYTES ((size_t)2 << 20)
 

@@ -8,6 +8,7 @@
 #ifndef BASE_SETTINGS_H
 #define BASE_SETTINGS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,7 @@ struct lm_settings {
     size_t heap_max;         // bytes, 0: no limit; atomic
     size_t heap_min;         // bytes; atomic
     unsigned growth;         // percent over live; atomic
+    bool is_growth_fixed;    // it was set, and is not to be exceeded; atomic
     unsigned markers;        // threads that mark, 0: by the processors
     enum lm_toggle huge_pages;
     unsigned check;          // level of checks, 0 to 3

@@ -104,7 +104,7 @@ static void cycle_run(const struct lm_images *images, void *argument) {
     event->mark_ns = lm_clock_ns() - marking;
     lm_sweep_begin();
     cycle_count_live(event);
-    lm_pace_after(event->live_bytes);
+    lm_pace_after(event->live_bytes, began);
     lm_world_start();
     event->pause_ns = lm_clock_ns() - began;
 }

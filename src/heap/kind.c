@@ -55,7 +55,6 @@ static void kind_fill(struct lm_kind *k, const struct loam_type *type,
     k->type = type;
     k->is_leaf = type->scan == LOAM_SCAN_LEAF;
     k->is_zeroed = type != &lm_type_leaf;
-    k->has_ends = is_array || type == &lm_type_raw || type == &lm_type_leaf;
     k->size_class = (uint8_t)size_class;
     if (size_class != LM_KIND_LARGE_CLASS) {
         k->cell_bytes = (uint32_t)loam_cell_bytes_(size_class);
@@ -132,9 +131,21 @@ uint32_t lm_kind_of(const struct loam_type *type, bool is_array, size_t bytes) {
     return kind;
 }
 
-void lm_kind_fork_prepare(void) { lm_lock_acquire(&kind_lock); }
+void lm_kind_fork_prepare(void) {
+    lm_lock_acquire(&kind_lock);
+    for (uint32_t i = 1; i < kind_count; i++) {
+        lm_lock_acquire(&lm_kinds[i].lock);
+    }
+}
 
 void lm_kind_fork_done(bool in_child) {
+    for (uint32_t i = 1; i < kind_count; i++) {
+        if (in_child) {
+            lm_lock_reset(&lm_kinds[i].lock);
+        } else {
+            lm_lock_release(&lm_kinds[i].lock);
+        }
+    }
     if (in_child) {
         lm_lock_reset(&kind_lock);
     } else {

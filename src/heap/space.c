@@ -17,7 +17,13 @@ struct lm_space lm_space;
 static bool space_reserve(size_t bytes) {
     size_t blocks = bytes >> LM_BLOCK_SHIFT;
     size_t tables = lm_round_up(blocks * SPACE_TABLE_BYTES, LM_COMMIT_BYTES);
-    char *base = lm_memory_reserve(bytes, LM_COMMIT_BYTES);
+    // Aligned as far as objects can be, so that a block's number tells how
+    // its address is aligned.
+    size_t align = LM_COMMIT_BYTES;
+    while (align < LM_ALIGN_MAX_BYTES && align * 2 <= bytes) {
+        align *= 2;
+    }
+    char *base = lm_memory_reserve(bytes, align);
     if (base == NULL) {
         return false;
     }

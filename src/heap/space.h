@@ -111,12 +111,11 @@ static inline bool lm_space_has(uintptr_t word) {
 }
 
 // lm_block_load reads a block's entry in one piece, since another thread may
-// be giving the block to a new use. Relaxed: who has a pointer to an object
-// has synchronised with who made it; a stray word may see either use.
+// be giving the block to a new use. Acquire: who sees a use sees its bits.
 static inline struct lm_block lm_block_load(size_t block) {
     uint64_t word;
     struct lm_block entry;
-    __atomic_load((uint64_t *)&lm_space.block[block], &word, __ATOMIC_RELAXED);
+    __atomic_load((uint64_t *)&lm_space.block[block], &word, __ATOMIC_ACQUIRE);
     __builtin_memcpy(&entry, &word, sizeof entry);
     return entry;
 }

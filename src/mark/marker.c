@@ -149,10 +149,18 @@ static inline const uintptr_t *words_at(uintptr_t address) {
     return (const uintptr_t *)address; // NOLINT: an address of the heap
 }
 
+// Whether pushing a word again would be for nothing. Asked only when objects
+// are scanned once more, so that each time more of them fits the stack.
+static bool word_is_done(uintptr_t word) {
+    struct lm_object object;
+    return !lm_find(word, &object) || lm_find_bit(&object, 1 - lm_space.live);
+}
+
 // Pushes a word if it may point into the heap.
 static inline void scan_word(struct loam_marker *m, struct bounds in,
                              uintptr_t word) {
-    if (word - in.base < in.bytes) {
+    if (word - in.base < in.bytes &&
+        !(lm_unlikely(m->is_recovering) && word_is_done(word))) {
         stack_push(m, word);
     }
 }
@@ -426,32 +434,39 @@ void lm_marker_drain(struct loam_marker *m) {
 // ---- Roots ---------------------------------------------------------------------
 
 // A word at the very end of an object may be all that is left of the pointers
-// to it: compilers keep "one past the end" and count up from below. For kinds
-// that are walked that way it keeps the object that ends there.
+// to it: compilers keep "one past the end" and count up from below. So it keeps
+// the object that ends there, as well as one that may start there.
 static void root_end(struct loam_marker *m, uintptr_t word) {
     struct lm_object object;
     if (word % 16 == 0 && lm_space_has(word - 1) &&
-        lm_find_cell(word - 1, &object) && lm_kinds[object.kind].has_ends &&
-        lm_kinds[object.kind].cell_bytes &&
+        lm_find_cell(word - 1, &object) && lm_kinds[object.kind].cell_bytes &&
         object.start + lm_kinds[object.kind].cell_bytes == word) {
         stack_push(m, word - 1);
     }
 }
 
-void lm_marker_root(struct loam_marker *m, uintptr_t word) {
-    // Nothing of a root may be lost: it could not be scanned again. So there
-    // is room for its two words before they are pushed.
-    if (m->limit - m->top < 2) {
+// Nothing of a root may be lost: it could not be scanned again. So there is
+// room for its two words before they are pushed.
+static void root_make_room(struct loam_marker *m) {
+    if (lm_unlikely(m->limit - m->top < 2)) {
         marker_run(m);
     }
+}
+
+void lm_marker_root(struct loam_marker *m, uintptr_t word) {
+    root_make_room(m);
     if (lm_space_has(word)) {
         stack_push(m, word);
     }
+}
+
+void lm_marker_ambiguous(struct loam_marker *m, uintptr_t word) {
+    lm_marker_root(m, word);
     root_end(m, word);
 }
 
 LM_NO_SANITIZE void lm_marker_range(struct loam_marker *m, uintptr_t start,
-                                    uintptr_t end) {
+                                    uintptr_t end, bool has_ends) {
     start = lm_round_up(start, WORD);
     uintptr_t base = lm_space.base;
     // One more, for a pointer just past the last block.
@@ -460,14 +475,15 @@ LM_NO_SANITIZE void lm_marker_range(struct loam_marker *m, uintptr_t start,
         uintptr_t word = *(const volatile uintptr_t *)start; // NOLINT
         if (word - base < bytes) {
             lm_marker_root(m, word);
+            if (has_ends) {
+                root_end(m, word);
+            }
         }
     }
 }
 
 void lm_marker_push(struct loam_marker *m, uintptr_t word) {
-    if (lm_space_has(word)) {
-        stack_push(m, word);
-    }
+    scan_word(m, bounds_get(), word);
 }
 
 // ---- Overflow and checking -----------------------------------------------------
@@ -494,7 +510,9 @@ static void block_each_marked(struct loam_marker *m, size_t block,
 
 static void object_rescan(struct loam_marker *m, uintptr_t start,
                           const struct lm_kind *k) {
+    m->is_recovering = true;
     scan_object(m, bounds_get(), start, k);
+    m->is_recovering = false;
     lm_marker_drain(m);
 }
 
@@ -512,21 +530,29 @@ void lm_marker_recover(struct loam_marker *m) {
     }
 }
 
-// Children that did not fit the stack go unchecked.
-static void object_check(struct loam_marker *m, uintptr_t start,
-                         const struct lm_kind *k) {
-    struct bounds in = bounds_get();
-    unsigned live = lm_space.live;
+static void children_check(struct loam_marker *m) {
     struct lm_object child;
-    scan_object(m, in, start, k);
     while (m->top > m->bottom) {
         uintptr_t word = *--m->top;
         if (word & MARKER_SLICE) {
-            scan_slice(m, in, word);
+            scan_slice(m, bounds_get(), word);
         } else if (lm_find(word, &child)) {
-            LM_CHECK(1, lm_find_bit(&child, 1 - live),
+            LM_CHECK(1, lm_find_bit(&child, 1 - lm_space.live),
                      "marker.3 what a marked object refers to is marked");
         }
+    }
+}
+
+// Children that do not fit the stack go unchecked.
+static void object_check(struct loam_marker *m, uintptr_t start,
+                         const struct lm_kind *k) {
+    struct lm_chunk *chunk;
+    scan_object(m, bounds_get(), start, k);
+    children_check(m);
+    while ((chunk = lm_share_take()) != NULL) {
+        lm_chunk_free(m->chunk);
+        stack_set(m, chunk);
+        children_check(m);
     }
 }
 

@@ -22,6 +22,7 @@ struct loam_marker {
     uintptr_t *bottom;
     uintptr_t *limit;
     bool has_lost;           // an entry did not fit: rescan its object
+    bool is_recovering;      // scanning again what a full stack has lost
     bool has_company;        // helpers may take part in this phase
     bool is_parallel;        // and may have begun to: something was offered
     uint64_t *count;         // objects marked, by kind
@@ -38,12 +39,16 @@ bool lm_marker_begin(struct loam_marker *m, struct lm_chunk *chunk);
 // lm_marker_end gives its chunk back.
 void lm_marker_end(struct loam_marker *m);
 
-// lm_marker_root marks what a word of a root points at: an object, into one,
-// or one past the end of one.
+// lm_marker_root marks what a word of a root points at or into.
 void lm_marker_root(struct loam_marker *m, uintptr_t word);
 
-// lm_marker_range does so for all aligned words from start to end.
-void lm_marker_range(struct loam_marker *m, uintptr_t start, uintptr_t end);
+// lm_marker_ambiguous marks also what the word points one past the end of: for
+// registers and stacks, which a compiler fills as it likes.
+void lm_marker_ambiguous(struct loam_marker *m, uintptr_t word);
+
+// lm_marker_range does either for all aligned words from start to end.
+void lm_marker_range(struct loam_marker *m, uintptr_t start, uintptr_t end,
+                     bool has_ends);
 
 // lm_marker_push adds a word found in an object being scanned.
 void lm_marker_push(struct loam_marker *m, uintptr_t word);

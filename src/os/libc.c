@@ -6,8 +6,9 @@
 #include "base/check.h"
 
 #include <dlfcn.h>
-#include <stdbool.h>
 #include <string.h>
+
+bool lm_libc_has_runtime;
 
 static struct lm_libc libc_table;
 static bool libc_is_found; // atomic; set after the table is whole
@@ -27,6 +28,12 @@ static void libc_find(void *into, const char *name) {
 static void libc_fill(void) {
     struct lm_libc *t = &libc_table;
     libc_find(&t->pthread_create, "pthread_create");
+    libc_find(&t->pthread_exit, "pthread_exit");
+    libc_find(&t->pthread_join, "pthread_join");
+    libc_find(&t->pthread_tryjoin_np, "pthread_tryjoin_np");
+    libc_find(&t->pthread_timedjoin_np, "pthread_timedjoin_np");
+    libc_find(&t->pthread_clockjoin_np, "pthread_clockjoin_np");
+    libc_find(&t->pthread_detach, "pthread_detach");
     libc_find(&t->pthread_sigmask, "pthread_sigmask");
     libc_find(&t->sigprocmask, "sigprocmask");
     libc_find(&t->sigaction, "sigaction");

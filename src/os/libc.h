@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
 #include <threads.h>
@@ -20,6 +21,13 @@
 struct lm_libc {
     int (*pthread_create)(pthread_t *, const pthread_attr_t *,
                           void *(*)(void *), void *);
+    void (*pthread_exit)(void *);
+    int (*pthread_join)(pthread_t, void **);
+    int (*pthread_tryjoin_np)(pthread_t, void **);
+    int (*pthread_timedjoin_np)(pthread_t, void **, const struct timespec *);
+    int (*pthread_clockjoin_np)(pthread_t, void **, clockid_t,
+                                const struct timespec *);
+    int (*pthread_detach)(pthread_t);
     int (*pthread_sigmask)(int, const sigset_t *, sigset_t *);
     int (*sigprocmask)(int, const sigset_t *, sigset_t *);
     int (*sigaction)(int, const struct sigaction *, struct sigaction *);
@@ -40,6 +48,11 @@ struct lm_libc {
     int (*sem_timedwait)(sem_t *, const struct timespec *);
     int (*sem_clockwait)(sem_t *, clockid_t, const struct timespec *);
 };
+
+// lm_libc_has_runtime says that there is a heap to stand in front of libc for:
+// until then our functions do nothing but call the real ones. Set once, before
+// there is a second thread that could mind.
+extern bool lm_libc_has_runtime;
 
 // lm_libc returns the table, which is filled at the first call.
 const struct lm_libc *lm_libc(void);

@@ -20,6 +20,8 @@
 //   lm_machine_registers  copies the preserved registers out
 //   lm_machine_dtv        where glibc keeps the address of this thread's
 //                         vector of thread-local blocks
+//   lm_machine_thread_pointer  where its static thread-local storage is
+//   LM_MACHINE_TLS_BELOW, ABOVE  how far that reaches on either side
 //   lm_machine_context_sp the stack pointer that a signal interrupted
 
 // lm_machine_stack_pointer returns an address just below the caller's frame.

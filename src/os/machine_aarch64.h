@@ -29,10 +29,18 @@ static inline void lm_machine_registers(uintptr_t out[LM_MACHINE_REGISTERS]) {
                      : "memory");
 }
 
+static inline uintptr_t lm_machine_thread_pointer(void) {
+    return (uintptr_t)__builtin_thread_pointer();
+}
+
 // glibc's thread control block starts with the vector.
 static inline void *const *const *lm_machine_dtv(void) {
     return (void *const *const *)__builtin_thread_pointer();
 }
+
+// Static blocks lie above the thread pointer, glibc's record below it.
+#define LM_MACHINE_TLS_BELOW(bytes) ((size_t)2304 + 0 * (bytes))
+#define LM_MACHINE_TLS_ABOVE(bytes) (bytes)
 
 static inline uintptr_t lm_machine_context_sp(const ucontext_t *context) {
     return (uintptr_t)context->uc_mcontext.sp;

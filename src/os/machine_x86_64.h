@@ -24,12 +24,21 @@ static inline void lm_machine_registers(uintptr_t out[LM_MACHINE_REGISTERS]) {
                      : "memory");
 }
 
-// glibc's thread control block starts with its own address, then the vector.
-static inline void *const *const *lm_machine_dtv(void) {
+static inline uintptr_t lm_machine_thread_pointer(void) {
     uintptr_t block;
     __asm__("movq %%fs:0, %0" : "=r"(block));
-    return (void *const *const *)(block + 8); // NOLINT
+    return block;
 }
+
+// glibc's thread control block starts with its own address, then the vector.
+static inline void *const *const *lm_machine_dtv(void) {
+    return (void *const *const *)(lm_machine_thread_pointer() + 8); // NOLINT
+}
+
+// Static blocks lie below the thread pointer, glibc's record (2,304 bytes in
+// 2.36) from it on.
+#define LM_MACHINE_TLS_BELOW(bytes) (bytes)
+#define LM_MACHINE_TLS_ABOVE(bytes) ((size_t)2304 + 0 * (bytes))
 
 static inline uintptr_t lm_machine_context_sp(const ucontext_t *context) {
     return (uintptr_t)context->uc_mcontext.gregs[REG_RSP];

@@ -51,14 +51,27 @@ void lm_thread_requeue(int signal, siginfo_t *info) {
     errno = saved;
 }
 
+static bool page_is_mapped(uintptr_t page, size_t bytes) {
+    unsigned char resident;
+    return mincore((void *)page, bytes, &resident) == 0; // NOLINT
+}
+
 uintptr_t lm_thread_lowest_mapped(uintptr_t low, uintptr_t high) {
     uintptr_t page = (uintptr_t)getpagesize();
     uintptr_t at = high & ~(page - 1);
-    unsigned char resident;
-    while (at - page >= low && mincore((void *)(at - page), page, &resident) == 0) {
-        at -= page; // NOLINT: an address
+    while (at > low && page_is_mapped(at - page, page)) {
+        at -= page;
     }
-    return at;
+    return at > low ? at : low;
+}
+
+uintptr_t lm_thread_highest_mapped(uintptr_t low, uintptr_t high) {
+    uintptr_t page = (uintptr_t)getpagesize();
+    uintptr_t at = low & ~(page - 1);
+    while (at < high && page_is_mapped(at, page)) {
+        at += page;
+    }
+    return at < high ? at : high;
 }
 
 void lm_thread_stack(uintptr_t *low, uintptr_t *high) {

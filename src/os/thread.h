@@ -48,6 +48,10 @@ void lm_thread_requeue(int signal, siginfo_t *info);
 // low end is mapped as it is needed.
 uintptr_t lm_thread_lowest_mapped(uintptr_t low, uintptr_t high);
 
+// lm_thread_highest_mapped is the same upwards: the highest address at or below
+// high up to which everything from low is mapped.
+uintptr_t lm_thread_highest_mapped(uintptr_t low, uintptr_t high);
+
 // lm_thread_yield lets another thread run.
 void lm_thread_yield(void);
 

@@ -115,8 +115,13 @@ void lm_member_resume(struct lm_member *self) {
 
 void lm_member_put_off(struct lm_member *self, int signal,
                        const siginfo_t *info, sigset_t *mask) {
-    self->signal = signal;
-    self->signal_info = *info;
+    if (self->signal_count < LM_MEMBER_SIGNALS) {
+        self->signal_info[self->signal_count] = *info;
+        self->signal_info[self->signal_count].si_signo = signal;
+        self->signal_count++;
+    }
+    // Of several the last to get here is the one that interrupted first, and
+    // knows the mask.
     self->signal_mask = *mask;
     self->is_due = 1;
     // In force when the handler returns: no second signal before this one.
@@ -131,11 +136,12 @@ void lm_member_catch_up(struct lm_member *self) {
         lm_member_resume(self);
         self->inside--;
     }
-    int signal = self->signal;
-    if (signal) {
+    if (self->signal_count) {
         sigset_t mask = self->signal_mask;
-        self->signal = 0;
-        lm_thread_requeue(signal, &self->signal_info);
-        lm_thread_restore_signals(&mask); // and here its handler runs
+        while (self->signal_count) {
+            siginfo_t *info = &self->signal_info[--self->signal_count];
+            lm_thread_requeue(info->si_signo, info);
+        }
+        lm_thread_restore_signals(&mask); // and here their handlers run
     }
 }

@@ -22,6 +22,7 @@
 
 #include <loam/status.h>
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,6 +34,9 @@ enum lm_member_state {
     LM_MEMBER_RUNNING = 0, // must be stopped by a signal
     LM_MEMBER_SAFE = 1,    // does not touch the heap until a collection ends
 };
+
+// How many signals can be kept that come at the same moment: one of each.
+#define LM_MEMBER_SIGNALS 64
 
 // struct lm_stack is a stack that is not running now: what lies between sp and
 // high is scanned, and the registers saved with it.
@@ -65,14 +69,16 @@ struct lm_member {
     uintptr_t alternate_low;      // sigaltstack in use at the last stop
     uintptr_t alternate_high;
     void *const *const *dtv; // see os/machine.h
+    uintptr_t thread_pointer;
     struct lm_cache *cache;
     // Set by the thread itself, read by its own signal handlers.
     volatile uint32_t inside; // it is within the allocator: cannot stop here,
                               // nor run the program's signal handlers
     volatile uint32_t is_due; // a stop, or a handler, has been put off
-    // The signal that was put off; all others are blocked until it is let in.
-    volatile int signal; // 0: none
-    siginfo_t signal_info;
+    // The signals that were put off; all are blocked until these are let in.
+    // More than one only if they came at the same moment.
+    volatile uint32_t signal_count;
+    siginfo_t signal_info[LM_MEMBER_SIGNALS];
     sigset_t signal_mask; // as the thread had it
     uint32_t blocking_depth;
     // Where a wrapper of a blocking call waits, and whether nothing but a stop
@@ -82,7 +88,9 @@ struct lm_member {
     // What it will run: a root until it has picked it up.
     void *(*start)(void *);
     void *argument;
-    void *kept;
+    void *kept;        // by c11 threads; at its end, its result
+    bool is_ended;     // it has a result that nobody has joined yet
+    pthread_t thread;  // then
     // Why its last call failed.
     enum loam_status status;
     char message[320];

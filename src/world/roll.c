@@ -11,6 +11,7 @@
 #include <loam/heap.h>
 
 #include "base/check.h"
+#include "heap/space.h"
 #include "os/memory.h"
 #include "os/thread.h"
 
@@ -28,6 +29,7 @@ __thread struct loam_slot_ *loam_slots_
 static struct {
     struct lm_member *first; // guarded by the world's lock
     size_t count;
+    size_t ended_count; // records of ended threads; atomic for readers
     struct lm_member *unused; // records for reuse; guarded likewise
     pthread_key_t key;        // whose destructor notices a thread's end
     bool has_key;
@@ -151,6 +153,7 @@ bool lm_roll_attach(struct lm_member *member) {
             member->home.low = low;
             member->home.high = high;
             member->dtv = lm_machine_dtv();
+            member->thread_pointer = lm_machine_thread_pointer();
             member->cache = cache;
             __atomic_store_n(&member->state, LM_MEMBER_SAFE, __ATOMIC_RELAXED);
             member->home.sp = lm_machine_stack_pointer();
@@ -178,8 +181,21 @@ bool lm_roll_attach(struct lm_member *member) {
     return ok;
 }
 
+// Whether the calling thread's result may be asked for.
+static bool roll_is_joinable(void) {
+    pthread_attr_t attributes;
+    int state = PTHREAD_CREATE_DETACHED;
+    if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
+        pthread_attr_getdetachstate(&attributes, &state);
+        pthread_attr_destroy(&attributes);
+    }
+    return state == PTHREAD_CREATE_JOINABLE;
+}
+
 void lm_roll_detach(void) {
     struct lm_member *member = lm_self;
+    bool has_result =
+        lm_space_has((uintptr_t)member->kept) && roll_is_joinable();
     sigset_t before = lm_thread_block_signals();
     loam_slots_ = (struct loam_slot_ *)roll_no_slots;
     lm_cache_idle(member->cache);
@@ -188,10 +204,35 @@ void lm_roll_detach(void) {
     if (member->coroutine) {
         member->coroutine->owner = NULL;
     }
-    roll_unlink(member);
+    if (has_result) {
+        // The record stays, and keeps the result, until the thread is joined.
+        member->cache = NULL;
+        member->is_born = false;
+        member->is_ended = true;
+        member->thread = pthread_self();
+        __atomic_store_n(&member->state, LM_MEMBER_SAFE, __ATOMIC_SEQ_CST);
+        roll.ended_count++;
+    } else {
+        roll_unlink(member);
+    }
     lm_world_unlock();
     lm_thread_restore_signals(&before);
     pthread_setspecific(roll.key, NULL);
+}
+
+void lm_roll_forget(pthread_t thread) {
+    if (__atomic_load_n(&roll.ended_count, __ATOMIC_RELAXED) == 0) {
+        return;
+    }
+    lm_world_lock();
+    for (struct lm_member *m = roll.first; m; m = m->next) {
+        if (m->is_ended && pthread_equal(m->thread, thread)) {
+            roll.ended_count--;
+            roll_unlink(m);
+            break;
+        }
+    }
+    lm_world_unlock();
 }
 
 struct lm_member *lm_roll_first(void) { return roll.first; }

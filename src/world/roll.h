@@ -34,6 +34,9 @@ bool lm_roll_attach(struct lm_member *member);
 // lm_roll_detach makes the calling thread no member.
 void lm_roll_detach(void);
 
+// lm_roll_forget drops what is kept of a thread that was joined or detached.
+void lm_roll_forget(pthread_t thread);
+
 // lm_roll_first begins a walk of the list; the world's lock is held.
 struct lm_member *lm_roll_first(void);
 size_t lm_roll_count(void);

@@ -23,6 +23,10 @@ static struct {
 // A switch of stacks pushes a little below where loam_stack_switch was called.
 #define ROOTS_SWITCH_BYTES 512
 
+// glibc keeps so much room in the static block for libraries opened later, with
+// some to spare (glibc.rtld.optional_static_tls and others, 1.7 KiB).
+#define ROOTS_TLS_SPARE_BYTES 8192
+
 // Stack records obtained from the system at a time: a page.
 #define ROOTS_SLAB (4096 / sizeof(struct loam_stack))
 
@@ -110,7 +114,7 @@ static bool stack_has(const struct lm_stack *stack, uintptr_t sp) {
 
 static void mark_registers(struct loam_marker *m, const uintptr_t *registers) {
     for (unsigned i = 0; i < LM_MACHINE_REGISTERS; i++) {
-        lm_marker_root(m, registers[i]);
+        lm_marker_ambiguous(m, registers[i]);
     }
 }
 
@@ -119,7 +123,7 @@ static void mark_resting(struct loam_marker *m, const struct lm_stack *stack) {
     uintptr_t from = stack->sp - stack->low > ROOTS_SWITCH_BYTES
                          ? stack->sp - ROOTS_SWITCH_BYTES
                          : stack->low;
-    lm_marker_range(m, from, stack->high);
+    lm_marker_range(m, from, stack->high, true);
     mark_registers(m, stack->registers);
 }
 
@@ -139,11 +143,11 @@ static const struct lm_stack *stack_find(uintptr_t sp) {
 static void mark_alternate(struct loam_marker *m,
                            const struct lm_member *member, uintptr_t sp) {
     if (sp >= member->alternate_low && sp < member->alternate_high) {
-        lm_marker_range(m, sp, member->alternate_high);
+        lm_marker_range(m, sp, member->alternate_high, true);
     }
     uintptr_t low =
         lm_thread_lowest_mapped(member->home.low, member->home.high);
-    lm_marker_range(m, low, member->home.high);
+    lm_marker_range(m, low, member->home.high, true);
 }
 
 static void mark_member(struct loam_marker *m, const struct lm_member *member,
@@ -155,12 +159,14 @@ static void mark_member(struct loam_marker *m, const struct lm_member *member,
         mark_registers(m, member->home.registers);
     }
     if (stack_has(&member->home, sp)) {
-        lm_marker_range(m, sp, member->home.high);
+        lm_marker_range(m, sp, member->home.high, true);
     } else if (running) {
-        lm_marker_range(m, sp, running->high);
-        // Where it left its own stack, if it did so by loam_stack_switch.
-        if (member->coroutine) {
-            lm_marker_range(m, member->left_sp, member->home.high);
+        lm_marker_range(m, sp, running->high, true);
+        // Where it left its own stack, by loam_stack_switch. It may have said
+        // already that it goes back, and not be there yet.
+        if (member->left_sp) {
+            lm_marker_range(m, member->left_sp - ROOTS_SWITCH_BYTES,
+                            member->home.high, true);
             mark_registers(m, member->left_registers);
         }
     } else {
@@ -176,19 +182,41 @@ static void mark_data(struct loam_marker *m, const struct lm_range *data) {
     uintptr_t start, end;
     lm_roll_no_slots(&start, &end);
     if (start < data->start || start >= data->end) {
-        lm_marker_range(m, data->start, data->end);
+        lm_marker_range(m, data->start, data->end, true);
         return;
     }
-    lm_marker_range(m, data->start, start);
-    lm_marker_range(m, end, data->end);
+    lm_marker_range(m, data->start, start, true);
+    lm_marker_range(m, end, data->end, true);
+}
+
+// The block of static thread-local storage, and glibc's own record of the
+// thread beside it, which holds the first thread-specific values. Threads have
+// it at the high end of their stack; the main thread has it elsewhere.
+static void mark_static_tls(struct loam_marker *m,
+                            const struct lm_member *member,
+                            const struct lm_images *images) {
+    uintptr_t pointer = member->thread_pointer;
+    size_t bytes = ROOTS_TLS_SPARE_BYTES;
+    if (pointer >= member->home.low && pointer < member->home.high) {
+        return;
+    }
+    for (size_t i = 0; i < images->tls_count; i++) {
+        bytes += images->tls[i].bytes;
+    }
+    uintptr_t low = pointer - LM_MACHINE_TLS_BELOW(bytes);
+    uintptr_t high = pointer + LM_MACHINE_TLS_ABOVE(bytes);
+    low = lm_thread_lowest_mapped(low, pointer);
+    high = lm_thread_highest_mapped(pointer, high);
+    lm_marker_range(m, low, high, true);
 }
 
 static void mark_tls(struct loam_marker *m, const struct lm_member *member,
                      const struct lm_images *images) {
+    mark_static_tls(m, member, images);
     for (size_t i = 0; i < images->tls_count; i++) {
         struct lm_range block =
             lm_image_tls_block(*member->dtv, &images->tls[i]);
-        lm_marker_range(m, block.start, block.end);
+        lm_marker_range(m, block.start, block.end, true);
     }
 }
 
@@ -198,7 +226,7 @@ static void mark_explicit(struct loam_marker *m) {
     for (size_t i = 0; i < roots.range.room; i++) {
         const struct lm_table_entry *e = &roots.range.entries[i];
         if (e->value) {
-            lm_marker_range(m, e->key, e->key + e->value);
+            lm_marker_range(m, e->key, e->key + e->value, false);
         }
     }
     for (size_t i = 0; i < roots.pin.room; i++) {

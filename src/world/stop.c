@@ -173,9 +173,13 @@ uint64_t lm_world_stop(void) {
     return lm_clock_ns() - began;
 }
 
-void lm_world_start(void) {
+void lm_world_go(void) {
     __atomic_store_n(&stop.collector, NULL, __ATOMIC_RELAXED);
     lm_world_next_phase();
+}
+
+void lm_world_start(void) {
+    lm_world_go();
     lm_world_unlock();
 }
 
@@ -194,8 +198,6 @@ bool lm_world_init(void) {
     sigfillset(&action.sa_mask);
     return lm_libc()->sigaction(stop.signal, &action, NULL) == 0;
 }
-
-void lm_world_fork_prepare(void) { lm_world_lock(); }
 
 void lm_world_fork_done(bool in_child) {
     if (in_child) {

@@ -21,7 +21,10 @@ uint64_t lm_world_stop(void);
 // lm_world_start lets them go on, and gives the lock back.
 void lm_world_start(void);
 
-void lm_world_fork_prepare(void);
+// lm_world_go lets them go on and keeps the lock. For fork: after the stop
+// nobody is inside the allocator, so all its locks are free; with them taken
+// nobody can be where the child must not find it.
+void lm_world_go(void);
 void lm_world_fork_done(bool in_child);
 
 #endif // WORLD_STOP_H

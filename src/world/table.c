@@ -49,10 +49,14 @@ static bool table_grow(struct lm_table *table) {
 }
 
 bool lm_table_set(struct lm_table *table, uintptr_t key, uintptr_t value) {
-    if (table->used + 1 > table->room / 4 * 3 && !table_grow(table)) {
-        return false;
+    struct lm_table_entry *entry = table->room ? table_find(table, key) : NULL;
+    if ((entry == NULL || entry->key == 0) &&
+        table->used + 1 > table->room / 4 * 3) {
+        if (!table_grow(table)) {
+            return false;
+        }
+        entry = table_find(table, key);
     }
-    struct lm_table_entry *entry = table_find(table, key);
     table->used += entry->key == 0;
     table->count += entry->value == 0;
     *entry = (struct lm_table_entry){key, value};
