@@ -158,7 +158,8 @@ void *loam_site_slow_(struct loam_site_ *site);
 void *loam_site_sized_(struct loam_site_ *site, size_t bytes);
 void *loam_site_array_(struct loam_site_ *site, size_t count);
 
-// Returns the address of a cell taken off a slot, or 0.
+// Returns the address of a cell taken off a slot, or 0. The collector knows the
+// word before it is taken apart, in a register or on a stack.
 static inline uintptr_t loam_slot_claim_(struct loam_slot_ *slot,
                                          size_t cell_bytes) {
     uintptr_t before = loam_claim_(

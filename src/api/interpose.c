@@ -29,12 +29,14 @@ static void *thread_begin(void *record) {
     struct lm_member *member = record;
     void *(*start)(void *) = member->start;
     void *argument = member->argument;
+    sigset_t mask = member->signal_mask;
     if (lm_roll_attach(member)) {
         member->argument = NULL; // it is on this stack now
         member->kept = NULL;
     }
     // Else it becomes a member at its first allocation, if there is memory for
     // it then; until then its argument stays a root.
+    lm_thread_restore_signals(&mask);
     void *result = start(argument);
     if (lm_self) {
         lm_self->kept = result; // until it is joined
@@ -48,21 +50,20 @@ static int thread_create(pthread_t *thread, const pthread_attr_t *attributes,
     if (lm_runtime_self() == NULL) {
         return EAGAIN;
     }
-    // No handler may come while the record is made: one that allocates would
-    // wait for the lock that this thread holds.
+    // The new thread begins with all signals blocked, so that no handler runs
+    // on it before it is a member.
     sigset_t before = lm_thread_block_signals();
     struct lm_member *member = lm_roll_new(start, argument, kept);
-    lm_thread_restore_signals(&before);
-    if (member == NULL) {
-        return EAGAIN;
-    }
-    int rc = lm_libc()->pthread_create(thread, attributes, thread_begin,
+    int rc = EAGAIN;
+    if (member) {
+        member->signal_mask = before;
+        rc = lm_libc()->pthread_create(thread, attributes, thread_begin,
                                        member);
-    if (rc != 0) {
-        before = lm_thread_block_signals();
-        lm_roll_drop(member);
-        lm_thread_restore_signals(&before);
+        if (rc != 0) {
+            lm_roll_drop(member);
+        }
     }
+    lm_thread_restore_signals(&before);
     return rc;
 }
 
@@ -209,6 +210,25 @@ static void handler_call(int signal, siginfo_t *info, void *context) {
     }
 }
 
+// In a blocking region, or at its edges, the handler may use the heap all the
+// same: the region is left for its time.
+static void handler_call_outside(struct lm_member *self, int signal,
+                                 siginfo_t *info, void *context) {
+    uint32_t depth = self->blocking_depth;
+    bool is_safe = !lm_member_is_running(self);
+    struct lm_stack home = self->home;
+    if (is_safe) {
+        lm_member_resume(self);
+    }
+    self->blocking_depth = 0;
+    handler_call(signal, info, context);
+    self->blocking_depth = depth;
+    if (is_safe) {
+        lm_member_retreat(self);
+        self->home = home;
+    }
+}
+
 static void handler_begin(int signal, siginfo_t *info, void *context) {
     struct lm_member *self = lm_self;
     if (self == NULL || signal_is_fault(signal, info)) {
@@ -216,18 +236,8 @@ static void handler_begin(int signal, siginfo_t *info, void *context) {
     } else if (self->inside) {
         lm_member_put_off(self, signal, info,
                           &((ucontext_t *)context)->uc_sigmask);
-    } else if (self->blocking_depth) {
-        // In a blocking region the handler may use the heap all the same.
-        uint32_t depth = self->blocking_depth;
-        struct lm_stack home = self->home;
-        lm_member_resume(self);
-        self->blocking_depth = 0;
-        handler_call(signal, info, context);
-        self->blocking_depth = depth;
-        lm_member_retreat(self);
-        self->home = home;
     } else {
-        handler_call(signal, info, context);
+        handler_call_outside(self, signal, info, context);
     }
 }
 
@@ -331,7 +341,7 @@ static bool wait_end(struct lm_member *self, bool is_cut) {
 #define WAIT_LOOP(result, call, adjust)                                        \
     for (;;) {                                                                 \
         struct lm_member *self_ =                                              \
-            wait_begin((uintptr_t)__builtin_frame_address(0));                 \
+            wait_begin(lm_machine_sp());                 \
         (result) = (call);                                                     \
         int errno_ = errno;                                                    \
         bool again_ = wait_end(self_, (result) == -1 && errno_ == EINTR);      \
@@ -484,7 +494,7 @@ EXPORT int clock_nanosleep(clockid_t clock, int flags,
     struct timespec rest = t;
     for (;;) {
         struct lm_member *self =
-            wait_begin((uintptr_t)__builtin_frame_address(0));
+            wait_begin(lm_machine_sp());
         int r = lm_libc()->clock_nanosleep(clock, flags, &t, &rest);
         if (!wait_end(self, r == EINTR)) {
             if (r == EINTR && left && !(flags & TIMER_ABSTIME)) {
@@ -526,6 +536,20 @@ EXPORT int sem_timedwait(sem_t *restrict semaphore,
     int r;
     WAIT_LOOP(r, lm_libc()->sem_timedwait(semaphore, until), (void)0)
     return r;
+}
+
+EXPORT int sigtimedwait(const sigset_t *set, siginfo_t *info,
+                        const struct timespec *timeout) {
+    uint64_t end = timeout ? deadline_in(timespec_ns(timeout)) : 0;
+    struct timespec left = timeout ? *timeout : (struct timespec){0, 0};
+    int r;
+    WAIT_LOOP(r, lm_libc()->sigtimedwait(set, info, timeout ? &left : NULL),
+              left = timespec_of(deadline_left(end)))
+    return r;
+}
+
+EXPORT int sigwaitinfo(const sigset_t *set, siginfo_t *info) {
+    return sigtimedwait(set, info, NULL);
 }
 
 EXPORT int sem_clockwait(sem_t *restrict semaphore, clockid_t clock,

@@ -70,13 +70,6 @@ void lm_cycle_let(void) {
 
 // ---- The phases ----------------------------------------------------------------
 
-// Where this thread's stack ends for scanning, and what its callers keep in
-// registers.
-static void cycle_note_self(void) {
-    lm_machine_registers(lm_self->home.registers);
-    lm_self->home.sp = lm_machine_stack_pointer();
-}
-
 static void cycle_mark(const struct lm_images *images) {
     struct loam_marker *marker = lm_team_begin();
     lm_roots_mark(marker, images);
@@ -99,7 +92,7 @@ static void cycle_run(const struct lm_images *images, void *argument) {
     lm_cache_retire_all();
     lm_sweep_prepare();
     uint64_t marking = lm_clock_ns();
-    cycle_note_self();
+    lm_member_note(lm_self);
     cycle_mark(images);
     event->mark_ns = lm_clock_ns() - marking;
     lm_sweep_begin();

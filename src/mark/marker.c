@@ -20,6 +20,8 @@
 
 #include "mark/marker.h"
 
+#include <loam/heap.h>
+
 #include "base/bits.h"
 #include "base/check.h"
 #include "heap/find.h"
@@ -460,7 +462,12 @@ void lm_marker_root(struct loam_marker *m, uintptr_t word) {
     }
 }
 
+// A thread may have been stopped in the middle of loam_slot_claim_, when the only
+// trace of its object is a slot's word: an address with a count above it.
+#define MARKER_ADDRESS_MASK (((uintptr_t)1 << LOAM_STRETCH_SHIFT_) - 1)
+
 void lm_marker_ambiguous(struct loam_marker *m, uintptr_t word) {
+    word &= MARKER_ADDRESS_MASK;
     lm_marker_root(m, word);
     root_end(m, word);
 }
@@ -469,10 +476,11 @@ LM_NO_SANITIZE void lm_marker_range(struct loam_marker *m, uintptr_t start,
                                     uintptr_t end, bool has_ends) {
     start = lm_round_up(start, WORD);
     uintptr_t base = lm_space.base;
+    uintptr_t mask = has_ends ? MARKER_ADDRESS_MASK : ~(uintptr_t)0;
     // One more, for a pointer just past the last block.
     size_t bytes = lm_space.bytes + 1;
     for (; start + WORD <= end; start += WORD) {
-        uintptr_t word = *(const volatile uintptr_t *)start; // NOLINT
+        uintptr_t word = *(const volatile uintptr_t *)start & mask; // NOLINT
         if (word - base < bytes) {
             lm_marker_root(m, word);
             if (has_ends) {

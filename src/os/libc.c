@@ -48,6 +48,7 @@ static void libc_fill(void) {
     libc_find(&t->usleep, "usleep");
     libc_find(&t->sleep, "sleep");
     libc_find(&t->pause, "pause");
+    libc_find(&t->sigtimedwait, "sigtimedwait");
     libc_find(&t->sem_timedwait, "sem_timedwait");
     libc_find(&t->sem_clockwait, "sem_clockwait");
 }

@@ -45,6 +45,7 @@ struct lm_libc {
     int (*usleep)(unsigned);
     unsigned (*sleep)(unsigned);
     int (*pause)(void);
+    int (*sigtimedwait)(const sigset_t *, siginfo_t *, const struct timespec *);
     int (*sem_timedwait)(sem_t *, const struct timespec *);
     int (*sem_clockwait)(sem_t *, clockid_t, const struct timespec *);
 };

@@ -40,6 +40,12 @@ static inline void *const *const *lm_machine_dtv(void) {
 #define LM_MACHINE_TLS_BELOW(bytes) (bytes)
 #define LM_MACHINE_TLS_ABOVE(bytes) ((size_t)2304 + 0 * (bytes))
 
+static inline uintptr_t lm_machine_sp(void) {
+    uintptr_t sp;
+    __asm__ volatile("movq %%rsp, %0" : "=r"(sp));
+    return sp;
+}
+
 static inline uintptr_t lm_machine_context_sp(const ucontext_t *context) {
     return (uintptr_t)context->uc_mcontext.gregs[REG_RSP];
 }

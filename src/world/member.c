@@ -90,10 +90,22 @@ void lm_world_wait_acks(uint32_t acks, uint64_t ns) {
 
 // ---- One's own state -----------------------------------------------------------
 
-void lm_member_retreat(struct lm_member *self) {
+void lm_member_note(struct lm_member *self) {
+    uintptr_t sp = lm_machine_stack_pointer();
+    stack_t alternate;
     lm_machine_registers(self->home.registers);
-    self->home.sp = lm_machine_stack_pointer();
+    self->home.sp = sp;
     self->alternate_high = 0;
+    if ((sp < self->home.low || sp >= self->home.high) &&
+        sigaltstack(NULL, &alternate) == 0 &&
+        (alternate.ss_flags & SS_ONSTACK)) {
+        self->alternate_low = (uintptr_t)alternate.ss_sp;
+        self->alternate_high = self->alternate_low + alternate.ss_size;
+    }
+}
+
+void lm_member_retreat(struct lm_member *self) {
+    lm_member_note(self);
     __atomic_store_n(&self->state, LM_MEMBER_SAFE, __ATOMIC_SEQ_CST);
     if (lm_world_phase() % 2) {
         lm_world_acknowledge(); // the collector may be waiting for us
@@ -101,16 +113,20 @@ void lm_member_retreat(struct lm_member *self) {
 }
 
 void lm_member_resume(struct lm_member *self) {
+    // Inside, so that no handler of the program's runs between saying that
+    // this thread runs and knowing that it may.
+    lm_member_inside(self);
     for (;;) {
         __atomic_store_n(&self->state, LM_MEMBER_RUNNING, __ATOMIC_SEQ_CST);
         uint32_t phase = lm_world_phase();
         if (phase % 2 == 0) {
-            return;
+            break;
         }
         __atomic_store_n(&self->state, LM_MEMBER_SAFE, __ATOMIC_SEQ_CST);
         lm_world_acknowledge();
         lm_world_wait_phase(phase);
     }
+    lm_member_outside(self);
 }
 
 void lm_member_put_off(struct lm_member *self, int signal,

@@ -137,8 +137,11 @@ static inline void lm_member_outside(struct lm_member *self) {
 void lm_member_put_off(struct lm_member *self, int signal,
                        const siginfo_t *info, sigset_t *mask);
 
-// lm_member_retreat makes the calling member safe; its stack as of now and the
-// registers its callers rely on are kept for scanning.
+// lm_member_note keeps the calling member's stack as of now and the registers
+// its callers rely on, for scanning.
+void lm_member_note(struct lm_member *self);
+
+// lm_member_retreat makes the calling member safe, and notes its stack.
 void lm_member_retreat(struct lm_member *self);
 
 // lm_member_resume makes it running again, after any stop under way.

@@ -53,6 +53,8 @@ static void roll_end(void *rounds) {
     if (left > 1) {
         pthread_setspecific(roll.key, (void *)(left - 1)); // NOLINT
     } else if (lm_self) {
+        // For good: no handler may make the thread a member again.
+        lm_thread_block_signals();
         lm_roll_detach();
     }
 }
@@ -140,6 +142,7 @@ static void roll_purge(pid_t id, const struct lm_member *but) {
 bool lm_roll_attach(struct lm_member *member) {
     uintptr_t low, high;
     bool is_new = member == NULL;
+    LM_CHECK(1, lm_self == NULL, "roll.3 a thread joins once");
     lm_thread_stack(&low, &high);
     sigset_t before = lm_thread_block_signals();
     struct lm_cache *cache = lm_cache_new();
