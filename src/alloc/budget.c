@@ -7,7 +7,18 @@
 static int64_t budget_bytes;
 static int64_t budget_whole; // as it was set
 
-void lm_budget_set(size_t bytes) {
+static size_t budget_heap_bytes;
+
+size_t lm_budget_heap_bytes(void) {
+    return __atomic_load_n(&budget_heap_bytes, __ATOMIC_RELAXED);
+}
+
+void lm_budget_set(size_t bytes, size_t live_bytes) {
+    size_t heap;
+    if (__builtin_add_overflow(bytes, live_bytes, &heap)) {
+        heap = SIZE_MAX / 2;
+    }
+    __atomic_store_n(&budget_heap_bytes, heap + heap / 8, __ATOMIC_RELAXED);
     int64_t value = bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes;
     __atomic_store_n(&budget_whole, value, __ATOMIC_RELAXED);
     __atomic_store_n(&budget_bytes, value, __ATOMIC_RELAXED);

@@ -11,8 +11,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// lm_budget_set starts a new budget, in bytes.
-void lm_budget_set(size_t bytes);
+// lm_budget_set starts a new budget, in bytes, with so many alive.
+void lm_budget_set(size_t bytes, size_t live_bytes);
+
+// lm_budget_heap_bytes returns how large the heap should get on this budget,
+// with something for cells that do not fit: when it is larger there are dead
+// blocks to be swept, which should come before free ones.
+size_t lm_budget_heap_bytes(void);
 
 // lm_budget_charge takes bytes off the budget, which may fall below zero.
 void lm_budget_charge(size_t bytes);

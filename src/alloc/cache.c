@@ -226,6 +226,12 @@ static enum lm_run_result stash_take(struct lm_cache *cache, bool can_grow,
     return LM_RUN_OK;
 }
 
+// Whether more blocks are in use than this budget accounts for: then some are
+// dead, and their memory is warmer than that of free ones.
+static bool heap_is_large(void) {
+    return lm_run_used() << LM_BLOCK_SHIFT > lm_budget_heap_bytes();
+}
+
 static enum lm_refill block_find(struct lm_cache *cache, uint32_t kind,
                                  bool can_exceed) {
     struct lm_free_cells cells;
@@ -238,6 +244,9 @@ static enum lm_refill block_find(struct lm_cache *cache, uint32_t kind,
     }
     uint32_t block;
     bool is_clean;
+    if (cache->stash_count == 0 && heap_is_large()) {
+        lm_sweep_some(CACHE_SWEEP_BLOCKS, NULL);
+    }
     enum lm_run_result r = stash_take(cache, false, &block, &is_clean);
     if (r != LM_RUN_OK) {
         size_t freed;

@@ -18,6 +18,9 @@
 
 static enum lm_run_result large_take(size_t count, size_t align,
                                      struct lm_run *run) {
+    if (lm_run_used() << LM_BLOCK_SHIFT > lm_budget_heap_bytes()) {
+        lm_sweep_some(count * LARGE_SWEEP_FACTOR, NULL);
+    }
     enum lm_run_result r = lm_run_take(count, align, false, run);
     if (r != LM_RUN_OK) {
         size_t freed;

@@ -76,7 +76,7 @@ static void pace_adapt(uint64_t began_ns) {
 static void pace_set(size_t live_bytes) {
     pace.live_bytes = live_bytes;
     pace.budget_bytes = pace_budget(live_bytes);
-    lm_budget_set(pace.budget_bytes);
+    lm_budget_set(pace.budget_bytes, live_bytes);
 }
 
 void lm_pace_after(size_t live_bytes, uint64_t began_ns) {
@@ -94,5 +94,6 @@ void lm_pace_change(void) {
     size_t left = lm_budget_left();
     size_t spent = pace.budget_bytes > left ? pace.budget_bytes - left : 0;
     pace.budget_bytes = pace_budget(pace.live_bytes);
-    lm_budget_set(pace.budget_bytes > spent ? pace.budget_bytes - spent : 0);
+    lm_budget_set(pace.budget_bytes > spent ? pace.budget_bytes - spent : 0,
+                  pace.live_bytes);
 }

@@ -75,7 +75,9 @@ static void a_closed_library_keeps_nothing(void **state) {
         skip(); // A sanitizer keeps libraries open.
     }
     collect_clean();
-    assert_true(survivors_count(&list) <= 2 * SURVIVORS_SLACK);
+    // Its static data is gone. Its thread-local block may have been in glibc's
+    // static reserve, where the words stay until another library is given it.
+    assert_true(survivors_count(&list) <= COUNT + 2 * SURVIVORS_SLACK);
     survivors_free(&list);
 }
 
