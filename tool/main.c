@@ -31,7 +31,7 @@ static const char main_help_run[] =
     "For the program's heap (see also docs/settings.md):\n"
     "  --heap-max SIZE    the largest heap, as in 256M       LOAM_HEAP_MAX\n"
     "  --heap-min SIZE    collect nothing in a smaller one   LOAM_HEAP_MIN\n"
-    "  --growth PERCENT   growth between collections (100)   LOAM_GROWTH\n"
+    "  --growth PERCENT   growth between collections         LOAM_GROWTH\n"
     "  --log gc           print one line a collection        LOAM_LOG\n"
     "\n"
     "Where `loam run` itself fails, its status is 125, or 126 and 127 where\n"

@@ -2,9 +2,10 @@
 // loam/heap.h: making objects, and asking about them.
 //
 // Every function here may be called from any thread, also from one that the
-// runtime has not met before. A pointer to an object, to its inside, or one
-// past its end keeps it alive from a stack, a register, static or thread-local
-// storage; from within the heap, a pointer to it or into it does.
+// runtime has not met before. A pointer to an object or into it keeps it alive,
+// from a stack, a register, static or thread-local storage, or within the heap.
+// From outside the heap a pointer one past the end does too, where loops make
+// such pointers: for arrays, flexible arrays and untyped memory.
 
 #ifndef LOAM_HEAP_H
 #define LOAM_HEAP_H

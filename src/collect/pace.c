@@ -3,12 +3,13 @@
 //
 // A collection costs about as much as there is alive, so collecting whenever a
 // fixed share of that has been allocated makes its cost a fixed price per byte
-// allocated, however large the heap. For a program that allocates fast in a
-// small heap that price is too high, and memory is cheap there: so while
-// collecting takes more than PACE_SHARE of the time, the budget doubles, up to
-// PACE_EXTRA_BYTES; when it takes far less, the budget shrinks again. It is
-// the idea of Kirisame, Shenoy and Panchekha's "Optimal heap limits" (2022),
-// that the heap should grow with the rate of allocation, with a bound.
+// allocated, however large the heap. In a small heap memory is cheap: it may
+// double. And for a program that allocates fast even that price is too high:
+// while collecting takes more than PACE_SHARE of the time, the budget doubles,
+// up to PACE_EXTRA_BYTES; when it takes far less, the budget shrinks again. It
+// is the idea of Kirisame, Shenoy and Panchekha's "Optimal heap limits"
+// (2022), that the heap should grow less than in proportion to what is alive
+// and with the rate of allocation. A growth that was set is kept to.
 
 #include "collect/pace.h"
 
@@ -49,9 +50,10 @@ static size_t pace_growth(size_t live) {
 static size_t pace_budget(size_t live) {
     size_t min = __atomic_load_n(&lm_settings.heap_min, __ATOMIC_RELAXED);
     size_t budget = pace_growth(live);
-    if (!__atomic_load_n(&lm_settings.is_growth_fixed, __ATOMIC_RELAXED) &&
-        budget < pace.extra_bytes) {
-        budget = pace.extra_bytes;
+    if (!__atomic_load_n(&lm_settings.is_growth_fixed, __ATOMIC_RELAXED)) {
+        size_t small = live < PACE_EXTRA_BYTES ? live : PACE_EXTRA_BYTES;
+        small = small > pace.extra_bytes ? small : pace.extra_bytes;
+        budget = budget > small ? budget : small;
     }
     if (min > live && budget < min - live) {
         budget = min - live;

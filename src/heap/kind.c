@@ -55,6 +55,8 @@ static void kind_fill(struct lm_kind *k, const struct loam_type *type,
     k->type = type;
     k->is_leaf = type->scan == LOAM_SCAN_LEAF;
     k->is_zeroed = type != &lm_type_leaf;
+    k->has_ends = is_array || type == &lm_type_raw || type == &lm_type_leaf ||
+                  k->layout->repeat_count > 0;
     k->size_class = (uint8_t)size_class;
     if (size_class != LM_KIND_LARGE_CLASS) {
         k->cell_bytes = (uint32_t)loam_cell_bytes_(size_class);

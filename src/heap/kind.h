@@ -47,6 +47,8 @@ struct __attribute__((aligned(LM_LINE_BYTES))) lm_kind {
     uint16_t cell_count; // in a block
     bool is_leaf;        // never scanned
     bool is_zeroed;      // cells are handed out zeroed
+    bool has_ends;       // a pointer one past the end is likely: all but
+                         // single objects of a described type
     uint8_t size_class;
     uint32_t scale; // see struct lm_block
     const struct loam_type *type;

@@ -32,8 +32,10 @@
 
 #define WORD sizeof(uintptr_t)
 
-// Popped words on their way; 16 lines in flight is what a core can have.
-#define MARKER_QUEUE 16
+// Popped words on their way. As many as the first-level cache has ways: with 16
+// the places of a tree of powers of two, which is many a tree, fall on the same
+// lines of the cache, and collecting 1 GiB of it took twice as long.
+#define MARKER_QUEUE 8
 
 // A stack with fewer entries is not worth splitting, and a marker that has
 // popped fewer words since its last look waits: a hungry helper with nothing
@@ -437,11 +439,14 @@ void lm_marker_drain(struct loam_marker *m) {
 
 // A word at the very end of an object may be all that is left of the pointers
 // to it: compilers keep "one past the end" and count up from below. So it keeps
-// the object that ends there, as well as one that may start there.
+// the object that ends there, as well as one that may start there. Not so for
+// single objects of a described type: nobody counts up through those, and a
+// pointer to the next one would keep it, and all it refers to, for nothing.
 static void root_end(struct loam_marker *m, uintptr_t word) {
     struct lm_object object;
     if (word % 16 == 0 && lm_space_has(word - 1) &&
-        lm_find_cell(word - 1, &object) && lm_kinds[object.kind].cell_bytes &&
+        lm_find_cell(word - 1, &object) && lm_kinds[object.kind].has_ends &&
+        lm_kinds[object.kind].cell_bytes &&
         object.start + lm_kinds[object.kind].cell_bytes == word) {
         stack_push(m, word - 1);
     }

@@ -460,25 +460,6 @@ static void one_past_a_flexible_array_on_the_stack_keeps_it(void **state) {
     survivors_free(&list);
 }
 
-static OWN_FRAME void fill_whole_ends(void **ends, struct survivors *list) {
-    for (size_t i = 0; i < COUNT; i++) {
-        struct whole *w = loam_new(struct whole);
-        survivors_note(list, w);
-        ends[i] = w + 1;
-    }
-}
-
-static void one_past_a_described_object_on_the_stack_keeps_it(void **state) {
-    (void)state;
-    void *ends[COUNT];
-    struct survivors list = survivors_new(COUNT);
-    fill_whole_ends(ends, &list);
-    collect_clean();
-    assert_int_equal(survivors_count(&list), COUNT);
-    loam_keep_alive(ends);
-    survivors_free(&list);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_described_fields_keep_objects),
@@ -499,7 +480,6 @@ int main(void) {
         cmocka_unit_test(new_of_takes_a_size_for_the_flexible_member),
         cmocka_unit_test(an_array_of_a_defined_type_is_scanned),
         cmocka_unit_test(one_past_a_flexible_array_on_the_stack_keeps_it),
-        cmocka_unit_test(one_past_a_described_object_on_the_stack_keeps_it),
         cmocka_unit_test(a_thousand_types_are_told_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
