@@ -51,8 +51,8 @@ size_t loam_heap_min_get(void);
 // loam_growth_set sets how much may be allocated between collections, as a
 // percentage of what was live after the last (LOAM_GROWTH). 100 lets the heap
 // double. At least 1; a smaller value is taken as 1. Until it is set, heaps of
-// up to 80 MiB may double, or grow by up to 80 MiB where the program allocates
-// fast, and larger ones grow by 40 percent.
+// up to 88 MiB may double, or grow by up to 88 MiB where the program allocates
+// fast, and larger ones grow by 50 percent.
 //
 //   threads  any       collects  never       cost  a store
 void loam_growth_set(unsigned percent);

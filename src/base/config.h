@@ -41,6 +41,9 @@
 #define LM_CHUNK_MAX_COUNT 4
 #define LM_CHUNK_SLAB 4
 #define LM_SLICE_BYTES 256
+#define LM_MARK_SPLIT_ENTRIES 2
+#define LM_MARK_LOOK_WORDS 4
+#define LM_MARK_TEAM_BYTES 0
 #else
 // Small enough not to be noticed, large enough that a program of a few
 // megabytes is seldom collected; as Go's minimum.
@@ -55,6 +58,14 @@
 #define LM_CHUNK_SLAB 64
 // Large objects are scanned in slices of this size.
 #define LM_SLICE_BYTES ((size_t)16 << 10)
+// A stack with fewer entries is not worth splitting, and a marker that has
+// popped fewer words since its last look waits: a hungry helper with nothing
+// but crumbs to eat only disturbs.
+#define LM_MARK_SPLIT_ENTRIES 4
+#define LM_MARK_LOOK_WORDS 512
+// A heap this small is marked by one thread in less time than it takes to wake
+// another.
+#define LM_MARK_TEAM_BYTES ((size_t)1 << 20)
 #endif
 
 // A cache line, and the unit that two processors fight over.

@@ -11,8 +11,8 @@
 
 struct lm_settings lm_settings = {
     .heap_min = LM_HEAP_MIN_BYTES,
-    // Two fifths of what is alive, for heaps past 80 MiB; smaller ones may double
+    // Half of what is alive, for heaps past 88 MiB; smaller ones may double
     // (see collect/pace.c). Chosen by peak memory against bdwgc.
-    .growth = 40,
+    .growth = 50,
     .check = LM_CHECK_DEFAULT,
 };

@@ -25,7 +25,7 @@
 // The most that is allocated between collections for that reason: measured on
 // binary trees and gcbench, where it halves the time; see
 // docs/internals/decisions/0004.
-#define PACE_EXTRA_BYTES ((size_t)80 << 20)
+#define PACE_EXTRA_BYTES ((size_t)88 << 20)
 
 // Under this a collection would cost more than what it can find.
 #define PACE_LEAST_BYTES (16 * LM_BLOCK_BYTES)

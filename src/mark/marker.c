@@ -4,7 +4,7 @@
 // The stack holds words, not objects: a word is resolved, marked and its
 // object scanned when it is popped. So the two cache misses of an object, its
 // bits and its contents, come at one place, and both can be asked for early:
-// in a large heap popped words wait in a queue of 16 while their lines are on
+// in a large heap popped words wait in a queue of 8 while their lines are on
 // the way. (In a heap that fits the cache the queue costs nothing that could be
 // measured, so there is one loop and not two.)
 //
@@ -26,6 +26,7 @@
 #include "base/check.h"
 #include "heap/find.h"
 #include "mark/share.h"
+#include "os/machine.h"
 #include "os/memory.h"
 
 #include <string.h>
@@ -36,17 +37,6 @@
 // the places of a tree of powers of two, which is many a tree, fall on the same
 // lines of the cache, and collecting 1 GiB of it took twice as long.
 #define MARKER_QUEUE 8
-
-// A stack with fewer entries is not worth splitting, and a marker that has
-// popped fewer words since its last look waits: a hungry helper with nothing
-// but crumbs to eat only disturbs.
-#ifdef LM_TINY
-#define MARKER_SPLIT_ENTRIES 2
-#define MARKER_LOOK_WORDS 4
-#else
-#define MARKER_SPLIT_ENTRIES 4
-#define MARKER_LOOK_WORDS 512
-#endif
 
 // An entry with the highest bit set is a slice of a large object:
 // bits 32 to 62 are its block, bits 0 to 31 which slice.
@@ -122,7 +112,7 @@ static inline void stack_push(struct loam_marker *m, uintptr_t entry) {
 // Gives the oldest half away, if somebody can use it.
 static void stack_split(struct loam_marker *m) {
     size_t count = stack_count(m);
-    if (count < MARKER_SPLIT_ENTRIES || !lm_share_is_hungry()) {
+    if (count < LM_MARK_SPLIT_ENTRIES || !lm_share_is_hungry()) {
         return;
     }
     struct lm_chunk *other = lm_chunk_new();
@@ -349,7 +339,7 @@ static inline void edge_resolve(uintptr_t word, const struct view *v,
     edge->kind = entry.kind;
     edge->mark = v->bits[block][cell / 64];
     edge->block_start = word - inside;
-    __builtin_prefetch(edge->mark, 1);
+    lm_machine_prefetch_write(edge->mark);
     __builtin_prefetch(words_at(word));
 }
 
@@ -422,7 +412,7 @@ static void marker_run(struct loam_marker *m) {
     struct edge queue[MARKER_QUEUE] = {{0, NULL, 0, 0}};
     size_t at = 0;
     unsigned empty = 0; // empty places met since the stack was empty
-    unsigned look = MARKER_LOOK_WORDS;
+    unsigned look = LM_MARK_LOOK_WORDS;
     while (empty <= MARKER_QUEUE) {
         struct edge *edge = &queue[at];
         at = (at + 1) % MARKER_QUEUE;
@@ -442,7 +432,7 @@ static void marker_run(struct loam_marker *m) {
             edge_resolve(word, &v, edge);
         }
         if (lm_unlikely(--look == 0)) {
-            look = MARKER_LOOK_WORDS;
+            look = LM_MARK_LOOK_WORDS;
             stack_split(m);
         }
     }

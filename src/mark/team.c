@@ -16,10 +16,6 @@
 // More markers than this were never seen to help, and each has its counts.
 #define TEAM_MAX 16
 
-// A heap this small is marked by one thread in less time than it takes to wake
-// another.
-#define TEAM_FROM_BYTES ((size_t)1 << 20)
-
 static struct {
     struct loam_marker marker[TEAM_MAX]; // 0 is the collecting thread's
     unsigned wanted;                     // markers in all
@@ -65,13 +61,10 @@ static void *team_help(void *argument) {
 }
 
 void lm_team_prepare(size_t heap_bytes) {
-#ifndef LM_TINY
-    if (heap_bytes < TEAM_FROM_BYTES) {
+    // Less than that; written so that a bound of 0 makes no warning.
+    if (heap_bytes + 1 <= LM_MARK_TEAM_BYTES) {
         return;
     }
-#else
-    (void)heap_bytes;
-#endif
     while (team.started + 1 < team.wanted) {
         struct loam_marker *m = &team.marker[team.started + 1];
         if (m->count == NULL && !lm_marker_init(m)) {

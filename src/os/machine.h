@@ -22,6 +22,7 @@
 //                         vector of thread-local blocks
 //   lm_machine_thread_pointer  where its static thread-local storage is
 //   LM_MACHINE_TLS_BELOW, ABOVE  how far that reaches on either side
+//   lm_machine_prefetch_write  asks for a cache line that will be written
 //   lm_machine_sp         the stack pointer itself
 //   lm_machine_context_sp the stack pointer that a signal interrupted
 

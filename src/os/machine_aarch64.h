@@ -42,6 +42,10 @@ static inline void *const *const *lm_machine_dtv(void) {
 #define LM_MACHINE_TLS_BELOW(bytes) ((size_t)2304 + 0 * (bytes))
 #define LM_MACHINE_TLS_ABOVE(bytes) (bytes)
 
+static inline void lm_machine_prefetch_write(const void *address) {
+    __builtin_prefetch(address, 1);
+}
+
 static inline uintptr_t lm_machine_sp(void) {
     uintptr_t sp;
     __asm__ volatile("mov %0, sp" : "=r"(sp));
