@@ -66,27 +66,27 @@ unsigned loam_growth_get(void);
 // nanoseconds, sizes in bytes; pauses are of single threads being stopped.
 struct loam_stats {
     uint64_t collection_count;
-    uint64_t allocated_bytes;      // since the start, cells rounded up
-    uint64_t allocated_count;      // objects since the start
-    uint64_t freed_bytes;          // by loam_free, part of no collection
-    uint64_t heap_bytes;           // blocks in use now, with their free cells
-    uint64_t heap_peak_bytes;      // the most they have been
-    uint64_t live_bytes;           // marked by the last collection
+    uint64_t allocated_bytes; // since the start, cells rounded up
+    uint64_t allocated_count; // objects since the start
+    uint64_t freed_bytes;     // by loam_free, part of no collection
+    uint64_t heap_bytes;      // blocks in use now, with their free cells
+    uint64_t heap_peak_bytes; // the most they have been
+    uint64_t live_bytes;      // marked by the last collection
     uint64_t live_count;
-    uint64_t committed_bytes;      // obtained from the operating system
-    uint64_t returned_bytes;       // given back to it, in all
-    uint64_t heap_max_bytes;       // 0: no limit
+    uint64_t committed_bytes;       // obtained from the operating system
+    uint64_t returned_bytes;        // given back to it, in all
+    uint64_t heap_max_bytes;        // 0: no limit
     uint64_t next_collection_bytes; // allocation left until the next one
     uint64_t pause_total_ns;
     uint64_t pause_last_ns;
     uint64_t pause_max_ns;
-    uint64_t pause_median_ns;      // from a histogram, within 4 %
+    uint64_t pause_median_ns; // from a histogram, within 4 %
     uint64_t pause_p99_ns;
-    uint64_t stop_max_ns;          // longest wait until all threads had stopped
-    uint64_t collector_cpu_ns;     // processor time spent collecting
-    uint64_t process_cpu_ns;       // processor time of the whole process
-    uint64_t thread_count;         // threads known now
-    uint64_t marker_count;         // threads that mark, the collecting one too
+    uint64_t stop_max_ns;      // longest wait until all threads had stopped
+    uint64_t collector_cpu_ns; // processor time spent collecting
+    uint64_t process_cpu_ns;   // processor time of the whole process
+    uint64_t thread_count;     // threads known now
+    uint64_t marker_count;     // threads that mark, the collecting one too
     uint64_t type_count;
 };
 
@@ -98,7 +98,7 @@ void loam_stats_get(struct loam_stats *stats);
 // struct loam_type_stats is the census of one type: what the last collection
 // found alive, and what has been allocated since the start.
 struct loam_type_stats {
-    const char *name;       // "(untyped)" and "(leaf)" for untyped memory
+    const char *name; // "(untyped)" and "(leaf)" for untyped memory
     uint64_t live_count;
     uint64_t live_bytes;
     uint64_t allocated_count;

@@ -248,10 +248,10 @@ static inline void *loam_site_new_(struct loam_site_ *site, size_t bytes) {
 #define loam_new_flex(T, field, n)                                             \
     (__extension__({                                                           \
         static struct loam_site_ loam_site_here_ = LOAM_SITE_(T);              \
-        (T *)loam_site_sized_(                                                 \
-            &loam_site_here_,                                                  \
-            loam_flex_bytes_(offsetof(T, field), sizeof(((T *)0)->field[0]),   \
-                             (n)));                                            \
+        (T *)loam_site_sized_(&loam_site_here_,                                \
+                              loam_flex_bytes_(offsetof(T, field),             \
+                                               sizeof(((T *)0)->field[0]),     \
+                                               (n)));                          \
     }))
 
 // The size of a struct with n elements of a flexible array; SIZE_MAX where

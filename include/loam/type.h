@@ -59,11 +59,11 @@ enum loam_field_form {
 // struct loam_field describes one field of a type. LOAM_TYPE fills it in; a
 // language implementation fills it in by hand for loam_type_define.
 struct loam_field {
-    size_t offset_bytes;            // where the field starts
-    size_t size_bytes;              // its size; of one element for LOAM_FLEX_OF
-    enum loam_field_form form;      // what it holds
-    const char *type_name;          // described type of the elements, or NULL
-    const struct loam_type *type;   // the same, where it is at hand
+    size_t offset_bytes;          // where the field starts
+    size_t size_bytes;            // its size; of one element for LOAM_FLEX_OF
+    enum loam_field_form form;    // what it holds
+    const char *type_name;        // described type of the elements, or NULL
+    const struct loam_type *type; // the same, where it is at hand
 };
 
 // enum loam_scan says how the objects of a type are scanned.
@@ -76,13 +76,13 @@ enum loam_scan {
 
 // struct loam_type_spec is what a type looks like before the runtime knows it.
 struct loam_type_spec {
-    const char *name;                // as reports show it
-    size_t size_bytes;               // of one object, without flexible array
+    const char *name;  // as reports show it
+    size_t size_bytes; // of one object, without flexible array
     enum loam_scan scan;
     loam_mark_fn *mark;              // for LOAM_SCAN_MARK, else NULL
     const struct loam_field *fields; // for LOAM_SCAN_FIELDS
     size_t field_count;
-    const void *unit;                // the source file, set by LOAM_TYPE
+    const void *unit; // the source file, set by LOAM_TYPE
 };
 
 // loam_type_define makes a type known at run time and returns it. Everything
@@ -121,11 +121,12 @@ const struct loam_type *loam_type_of(const void *p);
 
 // Where in the program a type is asked for; filled at the first call.
 struct loam_site_ {
-    uint32_t kind;          // index of the thread's slot, 0 until resolved
-    uint32_t size_bytes;    // of T
-    const char *name;       // T as spelled
-    const void *unit;       // this source file
-    const struct loam_type_spec *const *specs_begin; // of this program or library
+    uint32_t kind;       // index of the thread's slot, 0 until resolved
+    uint32_t size_bytes; // of T
+    const char *name;    // T as spelled
+    const void *unit;    // this source file
+    const struct loam_type_spec *const
+        *specs_begin; // of this program or library
     const struct loam_type_spec *const *specs_end;
     const struct loam_type *type; // NULL until resolved
 };
@@ -166,7 +167,8 @@ static const char loam_unit_ __attribute__((unused)) = 0;
 #define LOAM_TYPE_FIELDS_(id, T, ...)                                          \
     static const struct loam_field LOAM_CAT_(loam_fields_, id)[] = {           \
         LOAM_EACH_(T, __VA_ARGS__)};                                           \
-    LOAM_TYPE_EMIT_(id, T, LOAM_SCAN_FIELDS, NULL, LOAM_CAT_(loam_fields_, id), \
+    LOAM_TYPE_EMIT_(id, T, LOAM_SCAN_FIELDS, NULL,                             \
+                    LOAM_CAT_(loam_fields_, id),                               \
                     sizeof(LOAM_CAT_(loam_fields_, id)) /                      \
                         sizeof(LOAM_CAT_(loam_fields_, id)[0]))
 
@@ -196,7 +198,10 @@ static const char loam_unit_ __attribute__((unused)) = 0;
 #define LOAM_FIELD_FORM_1(T, x) LOAM_FIELD_FORM_2(T, LOAM_UNWRAP_ x)
 #define LOAM_FIELD_FORM_2(T, ...) LOAM_FIELD_FORM_3(T, __VA_ARGS__)
 #define LOAM_FIELD_FORM_3(T, form, f, U)                                       \
-    { offsetof(T, f), LOAM_FIELD_SIZE_##form(T, f, U), form, LOAM_TEXT_(U), NULL }
+    {                                                                          \
+        offsetof(T, f), LOAM_FIELD_SIZE_##form(T, f, U), form, LOAM_TEXT_(U),  \
+            NULL                                                               \
+    }
 #define LOAM_FIELD_SIZE_LOAM_FIELD_NESTED(T, f, U) sizeof(((T *)0)->f)
 #define LOAM_FIELD_SIZE_LOAM_FIELD_FLEX(T, f, U) sizeof(void *)
 #define LOAM_FIELD_SIZE_LOAM_FIELD_FLEX_OF(T, f, U) sizeof(U)
@@ -212,9 +217,9 @@ static const char loam_unit_ __attribute__((unused)) = 0;
                LOAM_E28_, LOAM_E27_, LOAM_E26_, LOAM_E25_, LOAM_E24_,          \
                LOAM_E23_, LOAM_E22_, LOAM_E21_, LOAM_E20_, LOAM_E19_,          \
                LOAM_E18_, LOAM_E17_, LOAM_E16_, LOAM_E15_, LOAM_E14_,          \
-               LOAM_E13_, LOAM_E12_, LOAM_E11_, LOAM_E10_, LOAM_E9_,           \
-               LOAM_E8_, LOAM_E7_, LOAM_E6_, LOAM_E5_, LOAM_E4_, LOAM_E3_,     \
-               LOAM_E2_, LOAM_E1_, )                                           \
+               LOAM_E13_, LOAM_E12_, LOAM_E11_, LOAM_E10_, LOAM_E9_, LOAM_E8_, \
+               LOAM_E7_, LOAM_E6_, LOAM_E5_, LOAM_E4_, LOAM_E3_, LOAM_E2_,     \
+               LOAM_E1_, )                                                     \
     (T, __VA_ARGS__)
 #define LOAM_PICK_(a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13,     \
                    a14, a15, a16, a17, a18, a19, a20, a21, a22, a23, a24, a25, \

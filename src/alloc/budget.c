@@ -30,8 +30,8 @@ void lm_budget_charge(size_t bytes) {
 
 void lm_budget_refund(size_t bytes) {
     int64_t whole = __atomic_load_n(&budget_whole, __ATOMIC_RELAXED);
-    int64_t left = __atomic_add_fetch(&budget_bytes, (int64_t)bytes,
-                                      __ATOMIC_RELAXED);
+    int64_t left =
+        __atomic_add_fetch(&budget_bytes, (int64_t)bytes, __ATOMIC_RELAXED);
     if (left > whole) {
         // What was charged to an earlier budget gives nothing to this one.
         __atomic_sub_fetch(&budget_bytes, left - whole, __ATOMIC_RELAXED);

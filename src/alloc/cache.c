@@ -49,9 +49,8 @@ struct lm_cache *lm_cache_new(void) {
     } else {
         cache = lm_memory_map(CACHE_BYTES);
         if (cache) {
-            cache->slots =
-                (struct lm_slot *)((char *)cache + CACHE_BYTES -
-                                   CACHE_SLOT_BYTES);
+            cache->slots = (struct lm_slot *)((char *)cache + CACHE_BYTES -
+                                              CACHE_SLOT_BYTES);
             cache->next = cache_table.all;
             cache_table.all = cache;
         }
@@ -184,12 +183,13 @@ static bool slot_next_freed(struct lm_slot *slot, uint32_t kind) {
     if (next && (!lm_space_has(next) || !lm_find_cell(next, &object) ||
                  object.start != next || object.kind != kind ||
                  lm_find_bit(&object, lm_space.live))) {
-        lm_caller_error("an object is not used after loam_free",
-                        "remove the loam_free, or run with "
-                        "LOAM_TORTURE=collect:1 to come closer to the place",
-                        "object %p of type %s was written to after it was freed",
-                        (const void *)start, // NOLINT
-                        lm_kinds[kind].type->name);
+        lm_caller_error(
+            "an object is not used after loam_free",
+            "remove the loam_free, or run with "
+            "LOAM_TORTURE=collect:1 to come closer to the place",
+            "object %p of type %s was written to after it was freed",
+            (const void *)start, // NOLINT
+            lm_kinds[kind].type->name);
     }
     slot->freed = next;
     lm_find_cell(start, &object);
@@ -406,7 +406,9 @@ void lm_cache_fini(void) {
     memset(&cache_table, 0, sizeof cache_table);
 }
 
-void lm_cache_fork_prepare(void) { lm_lock_acquire(&cache_table.lock); }
+void lm_cache_fork_prepare(void) {
+    lm_lock_acquire(&cache_table.lock);
+}
 
 void lm_cache_fork_done(bool in_child) {
     if (in_child) {

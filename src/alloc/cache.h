@@ -25,12 +25,12 @@
 //           where the kind promises it.
 //   slot.2  A count of zero or less means that the stretch is used up.
 struct lm_slot {
-    uintptr_t stretch;    // count and next address, see loam/heap.h
-    uintptr_t begin;      // where the stretch began
+    uintptr_t stretch; // count and next address, see loam/heap.h
+    uintptr_t begin;   // where the stretch began
     uintptr_t block_start;
-    uint32_t block;       // 0: none, and the slot is not in the active list
-    uint16_t word_index;  // the next word of free cells to look at
-    uint8_t is_clean;     // the block's free cells read as zeroes
+    uint32_t block;      // 0: none, and the slot is not in the active list
+    uint16_t word_index; // the next word of free cells to look at
+    uint8_t is_clean;    // the block's free cells read as zeroes
     uint8_t is_active;
     uintptr_t freed;      // cells freed by this thread, linked, or 0
     uint64_t taken_count; // cells in stretches since the last retirement
@@ -48,15 +48,15 @@ static inline size_t lm_slot_left(const struct lm_slot *slot) {
 }
 
 struct lm_cache {
-    struct lm_cache *next;   // in the list of all; guarded by its lock
+    struct lm_cache *next; // in the list of all; guarded by its lock
     struct lm_cache *next_idle;
-    struct lm_slot *slots;   // LM_KIND_MAX of them
+    struct lm_slot *slots; // LM_KIND_MAX of them
     uint32_t active_count;
-    uint32_t slow_count;     // for torture
-    uint32_t stash_first;    // free blocks taken from the pool
+    uint32_t slow_count;  // for torture
+    uint32_t stash_first; // free blocks taken from the pool
     uint32_t stash_count;
     bool stash_is_clean;
-    uint64_t freed_bytes;    // by loam_free, since the start
+    uint64_t freed_bytes;         // by loam_free, since the start
     uint16_t active[LM_KIND_MAX]; // kinds whose slot is in use
 };
 

@@ -39,8 +39,8 @@ static enum lm_run_result large_take(size_t count, size_t align,
 
 static void large_make_body(size_t head, size_t from, size_t to) {
     for (size_t i = from; i < to; i++) {
-        lm_block_store(head + i, (struct lm_block){(uint32_t)i, 0,
-                                                   LM_BLOCK_BODY, 0});
+        lm_block_store(head + i,
+                       (struct lm_block){(uint32_t)i, 0, LM_BLOCK_BODY, 0});
     }
 }
 
@@ -66,7 +66,8 @@ enum lm_refill lm_large_new(uint32_t kind, size_t bytes, size_t align,
     lm_space.bits[head].pair[0][lm_space.live] = 1;
     lm_space.bits[head].pair[0][1 - lm_space.live] = 0;
     large_make_body(head, 1, count);
-    lm_block_store(head, (struct lm_block){0, (uint16_t)kind, LM_BLOCK_HEAD, 0});
+    lm_block_store(head,
+                   (struct lm_block){0, (uint16_t)kind, LM_BLOCK_HEAD, 0});
     lm_sweep_add_large(kind, head);
     __atomic_fetch_add(&k->allocated_count, 1, __ATOMIC_RELAXED);
     __atomic_fetch_add(&k->allocated_bytes, bytes, __ATOMIC_RELAXED);

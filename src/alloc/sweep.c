@@ -143,9 +143,9 @@ void lm_sweep_format(uint32_t kind, uint32_t block, bool is_clean,
         bits->pair[i][lm_space.live] = cells->word[i];
         bits->pair[i][1 - lm_space.live] = 0;
     }
-    lm_block_store(block, (struct lm_block){k->scale, (uint16_t)kind,
-                                            LM_BLOCK_CELLS,
-                                            (uint8_t)lm_space.cycle});
+    lm_block_store(block,
+                   (struct lm_block){k->scale, (uint16_t)kind, LM_BLOCK_CELLS,
+                                     (uint8_t)lm_space.cycle});
     lm_lock_acquire(&k->lock);
     list_append(&k->taken, block);
     lm_lock_release(&k->lock);
@@ -200,7 +200,8 @@ size_t lm_sweep_some(size_t blocks, size_t *freed) {
         struct lm_kind *k = &lm_kinds[kind];
         bool is_freed = false;
         __atomic_store_n(&sweep_cursor, kind, __ATOMIC_RELAXED);
-        while (k->cell_bytes && swept < blocks && kind_sweep_one(k, &is_freed)) {
+        while (k->cell_bytes && swept < blocks &&
+               kind_sweep_one(k, &is_freed)) {
             gained += is_freed;
             swept++;
         }
@@ -313,8 +314,8 @@ static void kind_sweep_large(struct lm_kind *k) {
         uint32_t next = lm_space.next[b];
         struct lm_bits *bits = &lm_space.bits[b];
         bits->pair[0][1 - lm_space.live] = 0;
-        if (__atomic_load_n(&bits->pair[0][lm_space.live],
-                            __ATOMIC_RELAXED) == 0) {
+        if (__atomic_load_n(&bits->pair[0][lm_space.live], __ATOMIC_RELAXED) ==
+            0) {
             large_unlink(k, b);
             lm_run_give(b, lm_find_run_blocks(lm_space.large_bytes[b]));
         }

@@ -20,7 +20,9 @@ void loam_collect(void) {
     }
 }
 
-size_t loam_release(void) { return lm_runtime_self() ? lm_idle_release() : 0; }
+size_t loam_release(void) {
+    return lm_runtime_self() ? lm_idle_release() : 0;
+}
 
 void loam_heap_max_set(size_t bytes) {
     lm_runtime_init();
@@ -67,6 +69,10 @@ size_t loam_type_stats_get(struct loam_type_stats *entries, size_t room) {
     return lm_runtime_self() ? lm_stats_types(entries, room) : 0;
 }
 
-size_t loam_verify(void) { return lm_runtime_self() ? lm_verify_heap() : 0; }
+size_t loam_verify(void) {
+    return lm_runtime_self() ? lm_verify_heap() : 0;
+}
 
-const char *loam_version(void) { return LOAM_VERSION_TEXT; }
+const char *loam_version(void) {
+    return LOAM_VERSION_TEXT;
+}

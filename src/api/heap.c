@@ -21,9 +21,13 @@
 #undef loam_alloc
 #undef loam_alloc_leaf
 
-int loam_init(void) { return lm_runtime_join() ? 0 : -1; }
+int loam_init(void) {
+    return lm_runtime_join() ? 0 : -1;
+}
 
-void loam_shutdown(void) { lm_runtime_shutdown(); }
+void loam_shutdown(void) {
+    lm_runtime_shutdown();
+}
 
 // ---- Failing -------------------------------------------------------------------
 
@@ -93,9 +97,9 @@ static void *make(struct lm_member *self, uint32_t kind, size_t bytes,
     if (lm_unlikely(self->inside)) {
         return fail_handler(bytes);
     }
-    enum lm_refill r = is_small ? lm_grant_cell(self, kind, &object)
-                                : lm_grant_large(self, kind, bytes, align,
-                                                 &object);
+    enum lm_refill r = is_small
+                           ? lm_grant_cell(self, kind, &object)
+                           : lm_grant_large(self, kind, bytes, align, &object);
     return r == LM_REFILL_OK      ? object
            : r == LM_REFILL_LIMIT ? fail_full(bytes)
                                   : fail_refused(bytes);
@@ -129,9 +133,13 @@ static inline void *make_untyped(size_t bytes, bool is_leaf) {
                       1);
 }
 
-void *loam_alloc(size_t bytes) { return make_untyped(bytes, false); }
+void *loam_alloc(size_t bytes) {
+    return make_untyped(bytes, false);
+}
 
-void *loam_alloc_leaf(size_t bytes) { return make_untyped(bytes, true); }
+void *loam_alloc_leaf(size_t bytes) {
+    return make_untyped(bytes, true);
+}
 
 void *loam_alloc_leaf_zeroed(size_t bytes) {
     void *p = make_untyped(bytes, true);
@@ -149,7 +157,8 @@ static uint32_t aligned_class(size_t align, size_t bytes) {
 }
 
 static void *make_aligned(size_t align, size_t bytes, bool is_leaf) {
-    if (align == 0 || (align & (align - 1)) != 0 || align > LM_ALIGN_MAX_BYTES) {
+    if (align == 0 || (align & (align - 1)) != 0 ||
+        align > LM_ALIGN_MAX_BYTES) {
         lm_status_set(LOAM_BAD_ARGUMENT,
                       "bad argument: alignment %zu; it must be a power of two "
                       "of at most %zu",
@@ -308,8 +317,8 @@ static bool find(const void *p, struct lm_object *object) {
         return false;
     }
     lm_member_inside(self);
-    bool is_found = lm_find((uintptr_t)p, object) &&
-                    !cell_is_waiting(self, object);
+    bool is_found =
+        lm_find((uintptr_t)p, object) && !cell_is_waiting(self, object);
     lm_member_outside(self);
     return is_found;
 }
@@ -343,8 +352,9 @@ __attribute__((noreturn)) static void free_error(const void *p,
         "only a pointer that an allocation returned, once, can be freed";
     struct lm_object o;
     if (!lm_space_has((uintptr_t)p)) {
-        lm_caller_error(rule, "give memory that is not Loam's to whoever made "
-                              "it; let go of objects without a call",
+        lm_caller_error(rule,
+                        "give memory that is not Loam's to whoever made "
+                        "it; let go of objects without a call",
                         "%s(%p), a foreign pointer: it does not point into the "
                         "heap",
                         call, p);
@@ -356,8 +366,9 @@ __attribute__((noreturn)) static void free_error(const void *p,
                         call, p);
     }
     if (o.start != (uintptr_t)p) {
-        lm_caller_error(rule, "pass the start of the object, which "
-                              "loam_base_of finds",
+        lm_caller_error(rule,
+                        "pass the start of the object, which "
+                        "loam_base_of finds",
                         "%s(%p), an interior pointer: %zu bytes into the "
                         "object at %p",
                         call, p, (uintptr_t)p - o.start,

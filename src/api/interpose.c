@@ -18,25 +18,29 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdlib.h>
 
 #define EXPORT __attribute__((visibility("default")))
 
 // ---- Threads -------------------------------------------------------------------
+
+// Makes the calling thread, which is new, a member with the record that was
+// made for it.
+static void thread_join_heap(struct lm_member *member) {
+    sigset_t mask = member->signal_mask;
+    if (lm_roll_attach(member)) {
+        member->argument = NULL; // it is on this stack now
+    }
+    // Else it becomes a member at its first allocation, if there is memory for
+    // it then; until then its argument stays a root.
+    lm_thread_restore_signals(&mask);
+}
 
 // What a new thread runs first.
 static void *thread_begin(void *record) {
     struct lm_member *member = record;
     void *(*start)(void *) = member->start;
     void *argument = member->argument;
-    sigset_t mask = member->signal_mask;
-    if (lm_roll_attach(member)) {
-        member->argument = NULL; // it is on this stack now
-        member->kept = NULL;
-    }
-    // Else it becomes a member at its first allocation, if there is memory for
-    // it then; until then its argument stays a root.
-    lm_thread_restore_signals(&mask);
+    thread_join_heap(member);
     void *result = start(argument);
     if (lm_self) {
         lm_self->kept = result; // until it is joined
@@ -44,21 +48,31 @@ static void *thread_begin(void *record) {
     return result;
 }
 
-// Creates a thread; `kept` is a root until the thread runs, like its argument.
+// The same for thrd_create, whose threads return a number: thrd_join finds it
+// where pthread_join finds a pointer.
+static void *c11_begin(void *record) {
+    struct lm_member *member = record;
+    thrd_start_t start = (thrd_start_t)(void (*)(void))member->start;
+    void *argument = member->argument;
+    thread_join_heap(member);
+    return (void *)(intptr_t)start(argument); // NOLINT
+}
+
+// Creates a thread that begins with `begin`.
 static int thread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                         void *(*start)(void *), void *argument, void *kept) {
+                         void *(*begin)(void *), void *(*start)(void *),
+                         void *argument) {
     if (lm_runtime_self() == NULL) {
         return EAGAIN;
     }
     // The new thread begins with all signals blocked, so that no handler runs
     // on it before it is a member.
     sigset_t before = lm_thread_block_signals();
-    struct lm_member *member = lm_roll_new(start, argument, kept);
+    struct lm_member *member = lm_roll_new(start, argument);
     int rc = EAGAIN;
     if (member) {
         member->signal_mask = before;
-        rc = lm_libc()->pthread_create(thread, attributes, thread_begin,
-                                       member);
+        rc = lm_libc()->pthread_create(thread, attributes, begin, member);
         if (rc != 0) {
             lm_roll_drop(member);
         }
@@ -72,37 +86,18 @@ EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
     if (!lm_libc_has_runtime) {
         return lm_libc()->pthread_create(thread, attributes, start, argument);
     }
-    return thread_create(thread, attributes, start, argument, NULL);
+    return thread_create(thread, attributes, thread_begin, start, argument);
 }
 
 // glibc's thrd_create calls its pthread_create from inside, past ours.
-struct c11_start {
-    thrd_start_t start;
-    void *argument;
-};
-
-static void *c11_begin(void *argument) {
-    struct c11_start copy = *(struct c11_start *)argument;
-    free(argument);
-    // thrd_join finds the result where pthread_join finds a pointer.
-    return (void *)(intptr_t)copy.start(copy.argument); // NOLINT
-}
-
 EXPORT int thrd_create(thrd_t *thread, thrd_start_t start, void *argument) {
-    struct c11_start *c11 = malloc(sizeof *c11);
-    if (c11 == NULL) {
-        return thrd_nomem;
+    if (!lm_libc_has_runtime) {
+        return lm_libc()->thrd_create(thread, start, argument);
     }
-    *c11 = (struct c11_start){start, argument};
-    int rc = lm_libc_has_runtime
-                 ? thread_create(thread, NULL, c11_begin, c11, argument)
-                 : lm_libc()->pthread_create(thread, NULL, c11_begin, c11);
-    if (rc != 0) {
-        free(c11);
-    }
-    return rc == 0        ? thrd_success
-           : rc == EAGAIN ? thrd_nomem
-                          : thrd_error;
+    // c11_begin gives the function its type back.
+    int rc = thread_create(thread, NULL, c11_begin,
+                           (void *(*)(void *))(void (*)(void))start, argument);
+    return rc == 0 ? thrd_success : rc == EAGAIN ? thrd_nomem : thrd_error;
 }
 
 EXPORT __attribute__((noreturn)) void pthread_exit(void *result) {
@@ -131,13 +126,12 @@ EXPORT int pthread_tryjoin_np(pthread_t thread, void **result) {
 
 EXPORT int pthread_timedjoin_np(pthread_t thread, void **result,
                                 const struct timespec *until) {
-    return thread_forget(
-        lm_libc()->pthread_timedjoin_np(thread, result, until), thread);
+    return thread_forget(lm_libc()->pthread_timedjoin_np(thread, result, until),
+                         thread);
 }
 
 EXPORT int pthread_clockjoin_np(pthread_t thread, void **result,
-                                clockid_t clock,
-                                const struct timespec *until) {
+                                clockid_t clock, const struct timespec *until) {
     return thread_forget(
         lm_libc()->pthread_clockjoin_np(thread, result, clock, until), thread);
 }
@@ -178,7 +172,7 @@ EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *old) {
 // jump away, wherever it interrupts the program.
 
 static struct {
-    struct lm_lock lock; // taken with all signals blocked
+    struct lm_lock lock;           // taken with all signals blocked
     struct sigaction action[NSIG]; // as the program gave them
     // The same handlers for delivery; atomic. They are called with three
     // arguments whether they take them or not, as the kernel does.
@@ -340,8 +334,7 @@ static bool wait_end(struct lm_member *self, bool is_cut) {
 // `adjust` takes the time that has passed off what the call is to wait.
 #define WAIT_LOOP(result, call, adjust)                                        \
     for (;;) {                                                                 \
-        struct lm_member *self_ =                                              \
-            wait_begin(lm_machine_sp());                 \
+        struct lm_member *self_ = wait_begin(lm_machine_sp());                 \
         (result) = (call);                                                     \
         int errno_ = errno;                                                    \
         bool again_ = wait_end(self_, (result) == -1 && errno_ == EINTR);      \
@@ -444,11 +437,11 @@ EXPORT int pselect(int count, fd_set *in, fd_set *out, fd_set *other,
         return lm_libc()->pselect(count, in, out, other, timeout, ours);
     }
     sets_save(&saved, at);
-    WAIT_LOOP(r,
-              lm_libc()->pselect(count, in, out, other,
-                                 timeout ? &left : NULL, ours),
-              sets_restore(&saved, at);
-              left = timespec_of(deadline_left(end)))
+    WAIT_LOOP(
+        r,
+        lm_libc()->pselect(count, in, out, other, timeout ? &left : NULL, ours),
+        sets_restore(&saved, at);
+        left = timespec_of(deadline_left(end)))
     return r;
 }
 
@@ -467,12 +460,12 @@ EXPORT int epoll_pwait(int fd, struct epoll_event *events, int room,
     uint64_t end = deadline_in((uint64_t)timeout_ms * 1000000u);
     sigset_t copy;
     int r;
-    WAIT_LOOP(r,
-              lm_libc()->epoll_pwait(fd, events, room, timeout_ms,
-                                     mask_without_ours(SIG_SETMASK, mask,
-                                                       &copy)),
-              if (timeout_ms > 0) timeout_ms =
-                  (int)((deadline_left(end) + 999999) / 1000000))
+    WAIT_LOOP(
+        r,
+        lm_libc()->epoll_pwait(fd, events, room, timeout_ms,
+                               mask_without_ours(SIG_SETMASK, mask, &copy)),
+        if (timeout_ms > 0) timeout_ms =
+            (int)((deadline_left(end) + 999999) / 1000000))
     return r;
 }
 
@@ -493,8 +486,7 @@ EXPORT int clock_nanosleep(clockid_t clock, int flags,
     struct timespec t = *want;
     struct timespec rest = t;
     for (;;) {
-        struct lm_member *self =
-            wait_begin(lm_machine_sp());
+        struct lm_member *self = wait_begin(lm_machine_sp());
         int r = lm_libc()->clock_nanosleep(clock, flags, &t, &rest);
         if (!wait_end(self, r == EINTR)) {
             if (r == EINTR && left && !(flags & TIMER_ABSTIME)) {

@@ -19,8 +19,8 @@
 #include "os/libc.h"
 #include "os/lock.h"
 #include "see/log.h"
-#include "world/roots.h"
 #include "world/roll.h"
+#include "world/roots.h"
 #include "world/stop.h"
 
 #include <pthread.h>
@@ -79,9 +79,13 @@ static void runtime_fork_done(bool in_child) {
     lm_cycle_fork_done(in_child);
 }
 
-static void runtime_fork_parent(void) { runtime_fork_done(false); }
+static void runtime_fork_parent(void) {
+    runtime_fork_done(false);
+}
 
-static void runtime_fork_child(void) { runtime_fork_done(true); }
+static void runtime_fork_child(void) {
+    runtime_fork_done(true);
+}
 
 // ---- Setting up ------------------------------------------------------------------
 

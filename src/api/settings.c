@@ -200,7 +200,7 @@ static const struct {
     {"LOAM_LOG", set_log, "a list of what to log, with commas: gc"},
     {"LOAM_MARKERS", set_markers, "a number of threads, from 1 to 1024"},
     {"LOAM_HUGE_PAGES", set_huge_pages, "auto, on or off"},
-    {"LOAM_CHECK", set_check, "a level of checking, from 0 to 3"},
+    {"LOAM_CHECK", set_check, "a level of checking: 0, 1 or 3"},
     {"LOAM_TORTURE", set_torture,
      "a list with commas of collect:N, refuse:N and yield:N, N at least 1"},
     {"LOAM_SIGNAL", set_signal,
@@ -216,8 +216,8 @@ static const struct {
 static void settings_find_strangers(void) {
     for (char **e = environ; e && *e; e++) {
         size_t n = strcspn(*e, "=");
-        bool is_known = strncmp(*e, "LOAM_", 5) != 0 ||
-                        strncmp(*e, "LOAM_TEST_", 10) == 0;
+        bool is_known =
+            strncmp(*e, "LOAM_", 5) != 0 || strncmp(*e, "LOAM_TEST_", 10) == 0;
         for (size_t i = 0; i < SETTINGS_RULES && !is_known; i++) {
             is_known = strlen(settings_rules[i].name) == n &&
                        strncmp(*e, settings_rules[i].name, n) == 0;

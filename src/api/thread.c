@@ -6,13 +6,15 @@
 #include "api/runtime.h"
 #include "api/status.h"
 #include "base/check.h"
-#include "world/roots.h"
 #include "world/roll.h"
+#include "world/roots.h"
 #include "world/stop.h"
 
 #include <string.h>
 
-int loam_thread_register(void) { return lm_runtime_self() ? 0 : -1; }
+int loam_thread_register(void) {
+    return lm_runtime_self() ? 0 : -1;
+}
 
 void loam_thread_unregister(void) {
     if (lm_self) {
@@ -85,8 +87,7 @@ void loam_stack_switch(struct loam_stack *to) {
                         (int)to->owner->id);
     }
     lm_member_inside(self);
-    uintptr_t *registers =
-        from ? from->stack.registers : self->left_registers;
+    uintptr_t *registers = from ? from->stack.registers : self->left_registers;
     lm_machine_registers(registers);
     if (from) {
         from->stack.sp = lm_machine_stack_pointer();

@@ -30,4 +30,6 @@ const struct loam_type *loam_type_define(const struct loam_type_spec *spec) {
     return type;
 }
 
-const char *loam_type_name(const struct loam_type *type) { return type->name; }
+const char *loam_type_name(const struct loam_type *type) {
+    return type->name;
+}

@@ -95,12 +95,16 @@ static const char *format_one(struct sink *sink, const char *f, va_list *list) {
                                     : (int64_t)va_arg(*list, int));
         break;
     case 'u':
-        format_number(sink, is_long ? va_arg(*list, uint64_t)
-                                    : (uint64_t)va_arg(*list, unsigned), 10);
+        format_number(sink,
+                      is_long ? va_arg(*list, uint64_t)
+                              : (uint64_t)va_arg(*list, unsigned),
+                      10);
         break;
     case 'x':
-        format_number(sink, is_long ? va_arg(*list, uint64_t)
-                                    : (uint64_t)va_arg(*list, unsigned), 16);
+        format_number(sink,
+                      is_long ? va_arg(*list, uint64_t)
+                              : (uint64_t)va_arg(*list, unsigned),
+                      16);
         break;
     case 'p':
         format_text(sink, "0x");

@@ -15,20 +15,20 @@
 enum lm_toggle { LM_AUTO = 0, LM_ON = 1, LM_OFF = 2 };
 
 struct lm_settings {
-    size_t heap_max;         // bytes, 0: no limit; atomic
-    size_t heap_min;         // bytes; atomic
-    unsigned growth;         // percent over live; atomic
-    bool is_growth_fixed;    // it was set, and is not to be exceeded; atomic
-    unsigned markers;        // threads that mark, 0: by the processors
+    size_t heap_max;      // bytes, 0: no limit; atomic
+    size_t heap_min;      // bytes; atomic
+    unsigned growth;      // percent over live; atomic
+    bool is_growth_fixed; // it was set, and is not to be exceeded; atomic
+    unsigned markers;     // threads that mark, 0: by the processors
     enum lm_toggle huge_pages;
-    unsigned check;          // level of checks, 0 to 3
+    unsigned check;           // level of checks, 0 to 3
     unsigned torture_collect; // collect at every Nth slow allocation
-    unsigned torture_refuse; // refuse every Nth request to the system
-    unsigned torture_yield;  // yield at every Nth slow allocation
-    int signal;              // that stops threads, 0: ours to choose
-    size_t reserve;          // bytes of address space, 0: ours to choose
-    int log_gc;              // a line a collection
-    const char *report;      // where the report at exit goes, or NULL
+    unsigned torture_refuse;  // refuse every Nth request to the system
+    unsigned torture_yield;   // yield at every Nth slow allocation
+    int signal;               // that stops threads, 0: ours to choose
+    size_t reserve;           // bytes of address space, 0: ours to choose
+    int log_gc;               // a line a collection
+    const char *report;       // where the report at exit goes, or NULL
 };
 
 extern struct lm_settings lm_settings;

@@ -27,9 +27,8 @@ static struct {
 } cycle;
 
 const char *lm_cause_name(enum lm_cause cause) {
-    static const char *const names[] = {"growth",    "heap maximum",
-                                        "no memory", "request",
-                                        "torture",   "exit"};
+    static const char *const names[] = {"growth",  "heap maximum", "no memory",
+                                        "request", "torture",      "exit"};
     return names[cause];
 }
 
@@ -117,8 +116,7 @@ static void cycle_account(struct lm_cycle_event *event, uint64_t cpu_ns) {
     }
     event->cpu_ns = f->cpu_ns + lm_team_helper_cpu_ns();
     event->markers = lm_team_size();
-    event->number =
-        __atomic_add_fetch(&cycle.number, 1, __ATOMIC_RELAXED);
+    event->number = __atomic_add_fetch(&cycle.number, 1, __ATOMIC_RELAXED);
 }
 
 static void cycle_report(struct lm_cycle_event *event) {

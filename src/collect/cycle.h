@@ -55,7 +55,7 @@ bool lm_cycle_collect(enum lm_cause cause, uint64_t seen);
 struct lm_cycle_figures {
     size_t live_bytes;
     size_t live_count;
-    uint64_t cpu_ns;     // of collecting threads, without helpers
+    uint64_t cpu_ns; // of collecting threads, without helpers
     uint64_t stop_max_ns;
     uint64_t pause_total_ns;
     uint64_t pause_last_ns;

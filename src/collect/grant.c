@@ -23,10 +23,10 @@ struct wish {
 
 static enum lm_refill grant_try(struct lm_member *self, const struct wish *wish,
                                 bool can_exceed, void **object) {
-    return wish->bytes ? lm_large_new(wish->kind, wish->bytes, wish->align,
-                                      can_exceed, object)
-                       : lm_cache_refill(self->cache, wish->kind, can_exceed,
-                                         object);
+    return wish->bytes
+               ? lm_large_new(wish->kind, wish->bytes, wish->align, can_exceed,
+                              object)
+               : lm_cache_refill(self->cache, wish->kind, can_exceed, object);
 }
 
 static void grant_collect(struct lm_member *self, enum lm_cause cause,
@@ -42,15 +42,16 @@ static enum lm_refill grant(struct lm_member *self, const struct wish *wish,
     uint64_t seen = lm_cycle_number();
     enum lm_refill r = grant_try(self, wish, false, object);
     if (r == LM_REFILL_BUDGET) {
-        grant_collect(self, lm_settings.torture_collect ? LM_CAUSE_TORTURE
-                                                        : LM_CAUSE_GROWTH,
+        grant_collect(self,
+                      lm_settings.torture_collect ? LM_CAUSE_TORTURE
+                                                  : LM_CAUSE_GROWTH,
                       seen);
         seen = lm_cycle_number();
         r = grant_try(self, wish, true, object);
     }
     if (r == LM_REFILL_LIMIT || r == LM_REFILL_REFUSED) {
-        grant_collect(self, r == LM_REFILL_LIMIT ? LM_CAUSE_LIMIT
-                                                 : LM_CAUSE_REFUSED,
+        grant_collect(self,
+                      r == LM_REFILL_LIMIT ? LM_CAUSE_LIMIT : LM_CAUSE_REFUSED,
                       seen);
         r = grant_try(self, wish, true, object);
     }

@@ -25,7 +25,7 @@
 #define IDLE_SWEEP_BLOCKS 64
 
 static struct {
-    uint32_t bell;  // changes with each collection; atomic
+    uint32_t bell;    // changes with each collection; atomic
     bool is_running;  // atomic
     bool is_ending;   // atomic
     bool is_sleeping; // until the bell rings, however long; atomic
@@ -109,4 +109,6 @@ void lm_idle_stop(void) {
     }
 }
 
-void lm_idle_fork_child(void) { idle.is_running = false; }
+void lm_idle_fork_child(void) {
+    idle.is_running = false;
+}

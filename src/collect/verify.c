@@ -94,7 +94,8 @@ static void verify_blocks(void *argument) {
         VERIFY(!lm_run_is_free(b), "run.1 a block in use is not in the pool");
         listed++;
         if (entry.state == LM_BLOCK_CELLS) {
-            VERIFY(entry.scale == k->scale, "kind.2 a block divides as its kind");
+            VERIFY(entry.scale == k->scale,
+                   "kind.2 a block divides as its kind");
             v->objects += verify_cells((uint32_t)b, k);
             b++;
         } else {

@@ -121,8 +121,7 @@ uint32_t lm_kind_of(const struct loam_type *type, bool is_array, size_t bytes) {
     // The table of a type is its own cache of this function, and belongs to
     // this module; the type's description is constant.
     struct loam_type *owner = (struct loam_type *)type; // NOLINT
-    uint16_t *entry =
-        is_array ? &owner->kind_array[c] : &owner->kind_single[c];
+    uint16_t *entry = is_array ? &owner->kind_array[c] : &owner->kind_single[c];
     uint32_t kind = __atomic_load_n(entry, __ATOMIC_ACQUIRE);
     if (kind == 0) {
         lm_lock_acquire(&kind_lock);

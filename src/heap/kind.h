@@ -30,8 +30,8 @@ struct __attribute__((aligned(16))) lm_scan {
     // For LM_SHAPE_MASK: which words hold pointers, word i as bit 63 - i, so
     // that the lowest bit is the last pointer.
     uint64_t pointer_mask;
-    uint32_t cell_bytes;   // as in struct lm_kind
-    uint32_t shape;        // enum lm_shape
+    uint32_t cell_bytes; // as in struct lm_kind
+    uint32_t shape;      // enum lm_shape
 };
 
 // struct lm_block_list is a list linked by lm_space.next; 0 is its end.

@@ -31,7 +31,7 @@ static struct {
     size_t table_bytes; // of each
     uint32_t hint[RUN_HINTS + 1];
     bool has_huge_pages;
-    size_t used;           // atomic for readers, as all below
+    size_t used; // atomic for readers, as all below
     size_t used_peak;
     size_t clean_count;    // free and clean blocks below the end
     size_t returned_bytes; // in all
@@ -174,7 +174,8 @@ static bool run_wants_huge(void) {
 static size_t run_grow(size_t count, size_t align) {
     size_t end = lm_space_used_blocks();
     size_t start = end;
-    while (start > 1 && end - start < count && run_bit(run_pool.free, start - 1)) {
+    while (start > 1 && end - start < count &&
+           run_bit(run_pool.free, start - 1)) {
         start--;
     }
     start = lm_round_up(start, align);
@@ -308,9 +309,13 @@ size_t lm_run_returned_bytes(void) {
     return __atomic_load_n(&run_pool.returned_bytes, __ATOMIC_RELAXED);
 }
 
-bool lm_run_is_free(size_t block) { return run_bit(run_pool.free, block); }
+bool lm_run_is_free(size_t block) {
+    return run_bit(run_pool.free, block);
+}
 
-void lm_run_fork_prepare(void) { lm_lock_acquire(&run_pool.lock); }
+void lm_run_fork_prepare(void) {
+    lm_lock_acquire(&run_pool.lock);
+}
 
 void lm_run_fork_done(bool in_child) {
     if (in_child) {

@@ -17,9 +17,9 @@ void lm_run_fini(void);
 // Why a run could not be had.
 enum lm_run_result {
     LM_RUN_OK,
-    LM_RUN_NONE,     // no free run, and growing was not allowed
-    LM_RUN_LIMIT,    // the heap's maximum would be passed
-    LM_RUN_REFUSED,  // the system gave nothing, or the range is used up
+    LM_RUN_NONE,    // no free run, and growing was not allowed
+    LM_RUN_LIMIT,   // the heap's maximum would be passed
+    LM_RUN_REFUSED, // the system gave nothing, or the range is used up
 };
 
 struct lm_run {

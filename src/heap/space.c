@@ -45,8 +45,7 @@ static bool space_reserve(size_t bytes) {
 }
 
 bool lm_space_init(void) {
-    size_t bytes =
-        lm_settings.reserve ? lm_settings.reserve : LM_RESERVE_BYTES;
+    size_t bytes = lm_settings.reserve ? lm_settings.reserve : LM_RESERVE_BYTES;
     // Under a limit of address space half of what is left is ours; the rest
     // is for stacks, libraries and malloc.
     size_t limit = lm_memory_limit() / 2;

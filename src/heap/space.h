@@ -62,15 +62,15 @@ struct __attribute__((aligned(LM_LINE_BYTES))) lm_bits {
 // between init and fini.
 struct lm_space {
     uintptr_t base;
-    size_t bytes;           // of the part ever used; grows; atomic
+    size_t bytes; // of the part ever used; grows; atomic
     size_t reserved_bytes;
     struct lm_block *block; // by block number, as all below
     struct lm_bits *bits;
-    uint32_t *next;         // links blocks of a kind; guarded by the kind
-    size_t *large_bytes;    // size asked for the object of a HEAD
-    unsigned live;          // which of a pair of bits says "allocated"
-    unsigned cycle;         // 1 to 127 in turn, see LM_BLOCK_CYCLE
-    void *tables;           // one reservation that holds all the tables
+    uint32_t *next;      // links blocks of a kind; guarded by the kind
+    size_t *large_bytes; // size asked for the object of a HEAD
+    unsigned live;       // which of a pair of bits says "allocated"
+    unsigned cycle;      // 1 to 127 in turn, see LM_BLOCK_CYCLE
+    void *tables;        // one reservation that holds all the tables
     size_t tables_bytes;
 };
 
@@ -96,8 +96,7 @@ static inline size_t lm_space_block_count(void) {
 static inline size_t lm_space_used_blocks(void) {
     // Relaxed: the part only grows, and who got a pointer into it from
     // another thread has synchronised with that thread.
-    return __atomic_load_n(&lm_space.bytes, __ATOMIC_RELAXED) >>
-           LM_BLOCK_SHIFT;
+    return __atomic_load_n(&lm_space.bytes, __ATOMIC_RELAXED) >> LM_BLOCK_SHIFT;
 }
 
 static inline char *lm_space_address(size_t block) {
@@ -124,8 +123,7 @@ static inline struct lm_block lm_block_load(size_t block) {
 static inline void lm_block_store(size_t block, struct lm_block entry) {
     uint64_t word;
     __builtin_memcpy(&word, &entry, sizeof word);
-    __atomic_store((uint64_t *)&lm_space.block[block], &word,
-                   __ATOMIC_RELEASE);
+    __atomic_store((uint64_t *)&lm_space.block[block], &word, __ATOMIC_RELEASE);
 }
 
 static inline size_t lm_space_block_of(uintptr_t word) {

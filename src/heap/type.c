@@ -28,9 +28,9 @@ struct piece {
 };
 
 static struct {
-    struct lm_lock lock;     // guards all below
-    struct piece *pieces;    // newest first
-    char *free;              // within the newest piece
+    struct lm_lock lock;  // guards all below
+    struct piece *pieces; // newest first
+    char *free;           // within the newest piece
     char *end;
     struct loam_type *types; // newest first
     size_t count;            // atomic for readers
@@ -46,8 +46,8 @@ static const struct lm_span type_word = {0, 1};
 static void *type_alloc(size_t bytes) {
     bytes = lm_round_up(bytes, 16);
     if (bytes > (size_t)(type_table.end - type_table.free)) {
-        size_t whole = lm_round_up(bytes + sizeof(struct piece) + 16,
-                                   TYPE_PIECE_BYTES);
+        size_t whole =
+            lm_round_up(bytes + sizeof(struct piece) + 16, TYPE_PIECE_BYTES);
         struct piece *piece = lm_memory_map(whole);
         if (piece == NULL) {
             return NULL;
@@ -127,8 +127,8 @@ static void draft_sort(struct draft *d) {
         struct lm_span *last = kept ? &d->spans[kept - 1] : NULL;
         size_t end = last ? last->offset_bytes + last->word_count * WORD : 0;
         if (last && d->spans[i].offset_bytes <= end) {
-            size_t mine = d->spans[i].offset_bytes +
-                          d->spans[i].word_count * WORD;
+            size_t mine =
+                d->spans[i].offset_bytes + d->spans[i].word_count * WORD;
             if (mine > end) {
                 last->word_count += (uint32_t)((mine - end) / WORD);
             }
@@ -168,12 +168,13 @@ static bool field_check(struct draft *d, size_t index) {
     if (is_flex ? f->offset_bytes > lm_round_up(d->spec->size_bytes, WORD)
                 : f->size_bytes > d->spec->size_bytes ||
                       f->offset_bytes > d->spec->size_bytes - f->size_bytes) {
-        return draft_fail(d, LOAM_BAD_ARGUMENT,
-                          "type %s: field %zu lies at bytes %zu to %zu, outside "
-                          "the object of %zu bytes; take offset and size from "
-                          "offsetof and sizeof",
-                          name, index, f->offset_bytes,
-                          f->offset_bytes + f->size_bytes, d->spec->size_bytes);
+        return draft_fail(
+            d, LOAM_BAD_ARGUMENT,
+            "type %s: field %zu lies at bytes %zu to %zu, outside "
+            "the object of %zu bytes; take offset and size from "
+            "offsetof and sizeof",
+            name, index, f->offset_bytes, f->offset_bytes + f->size_bytes,
+            d->spec->size_bytes);
     }
     if (f->size_bytes == 0 || f->size_bytes % WORD != 0) {
         return draft_fail(d, LOAM_BAD_ARGUMENT,
@@ -199,8 +200,8 @@ static bool field_check(struct draft *d, size_t index) {
 
 static const struct loam_type *type_define(const struct loam_type_spec *spec,
                                            const struct loam_site_ *site,
-                                           enum loam_status *why,
-                                           char *message, size_t room);
+                                           enum loam_status *why, char *message,
+                                           size_t room);
 
 // The description of a name, in the source file of the place that asks.
 static const struct loam_type_spec *spec_find(const struct loam_site_ *site,
@@ -225,12 +226,12 @@ static const struct loam_type *field_type(struct draft *d, size_t index) {
     const struct loam_type_spec *found =
         f->type_name && d->site ? spec_find(d->site, f->type_name) : NULL;
     if (found == NULL || found == d->spec) {
-        draft_fail(d, LOAM_BAD_ARGUMENT,
-                   "type %s: field %zu holds elements of type %s, which nothing "
-                   "describes in this source file; describe it with LOAM_TYPE "
-                   "before this type",
-                   d->spec->name, index,
-                   f->type_name ? f->type_name : "(none)");
+        draft_fail(
+            d, LOAM_BAD_ARGUMENT,
+            "type %s: field %zu holds elements of type %s, which nothing "
+            "describes in this source file; describe it with LOAM_TYPE "
+            "before this type",
+            d->spec->name, index, f->type_name ? f->type_name : "(none)");
         return NULL;
     }
     return type_define(found, d->site, d->why, d->message, d->message_room);
@@ -454,10 +455,13 @@ static struct loam_type *type_make(struct draft *d, uint64_t identity) {
 // each must be described before the one that holds it.
 static const struct loam_type *type_define(const struct loam_type_spec *spec,
                                            const struct loam_site_ *site,
-                                           enum loam_status *why,
-                                           char *message, size_t room) {
-    struct draft d = {.spec = spec, .site = site, .why = why,
-                      .message = message, .message_room = room};
+                                           enum loam_status *why, char *message,
+                                           size_t room) {
+    struct draft d = {.spec = spec,
+                      .site = site,
+                      .why = why,
+                      .message = message,
+                      .message_room = room};
     if (!spec_check(spec, &d)) {
         return NULL;
     }
@@ -509,12 +513,10 @@ size_t lm_type_count(void) {
 }
 
 void lm_type_init(void) {
-    lm_type_raw = (struct loam_type){.name = "(untyped)",
-                                     .size_bytes = 1,
-                                     .scan = LOAM_SCAN_CONSERVATIVE};
-    lm_type_raw.single = (struct lm_layout){.repeat = &type_word,
-                                            .repeat_count = 1,
-                                            .repeat_stride_bytes = WORD};
+    lm_type_raw = (struct loam_type){
+        .name = "(untyped)", .size_bytes = 1, .scan = LOAM_SCAN_CONSERVATIVE};
+    lm_type_raw.single = (struct lm_layout){
+        .repeat = &type_word, .repeat_count = 1, .repeat_stride_bytes = WORD};
     lm_type_raw.array = lm_type_raw.single;
     lm_type_leaf = (struct loam_type){
         .name = "(leaf)", .size_bytes = 1, .scan = LOAM_SCAN_LEAF};
@@ -531,7 +533,9 @@ void lm_type_fini(void) {
     type_table.count = 0;
 }
 
-void lm_type_fork_prepare(void) { lm_lock_acquire(&type_table.lock); }
+void lm_type_fork_prepare(void) {
+    lm_lock_acquire(&type_table.lock);
+}
 
 void lm_type_fork_done(bool in_child) {
     if (in_child) {

@@ -89,4 +89,6 @@ void lm_chunk_fini(void) {
     chunk_pool.count = 0;
 }
 
-void lm_chunk_fork_child(void) { lm_lock_reset(&chunk_pool.lock); }
+void lm_chunk_fork_child(void) {
+    lm_lock_reset(&chunk_pool.lock);
+}

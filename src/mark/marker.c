@@ -161,8 +161,7 @@ static inline void scan_word(struct loam_marker *m, struct bounds in,
 
 // The words that a row of spans names in one repetition, last first.
 LM_NO_SANITIZE static void scan_spans(struct loam_marker *m, struct bounds in,
-                                      uintptr_t at,
-                                      const struct lm_span *spans,
+                                      uintptr_t at, const struct lm_span *spans,
                                       size_t count) {
     for (size_t i = count; i-- > 0;) {
         const uintptr_t *words = words_at(at + spans[i].offset_bytes);
@@ -193,8 +192,8 @@ LM_NO_SANITIZE static void scan_row(struct loam_marker *m, struct bounds in,
 }
 
 // The repetitions [first, last) of a layout's pattern.
-LM_NO_SANITIZE static void scan_repeats(struct loam_marker *m,
-                                        struct bounds in, uintptr_t start,
+LM_NO_SANITIZE static void scan_repeats(struct loam_marker *m, struct bounds in,
+                                        uintptr_t start,
                                         const struct lm_layout *layout,
                                         size_t first, size_t last) {
     size_t stride = layout->repeat_stride_bytes;
@@ -237,9 +236,8 @@ static void scan_slice(struct loam_marker *m, struct bounds in,
     const struct lm_layout *layout = lm_kinds[lm_block_load(block).kind].layout;
     uintptr_t start = (uintptr_t)lm_space_address(block);
     size_t count = repeat_count(layout, lm_space.large_bytes[block]);
-    size_t each = layout->repeat_count
-                      ? LM_SLICE_BYTES / layout->repeat_stride_bytes
-                      : 0;
+    size_t each =
+        layout->repeat_count ? LM_SLICE_BYTES / layout->repeat_stride_bytes : 0;
     each = each ? each : 1;
     size_t first = slice * each;
     size_t last = count - first < each ? count : first + each;
@@ -307,8 +305,9 @@ static inline uint64_t *other_side(uint64_t *mark) {
 }
 
 // A pointer into the body of a large object, or to a free block.
-static __attribute__((noinline)) void
-edge_resolve_run(uintptr_t word, const struct view *v, struct edge *edge) {
+static __attribute__((noinline)) void edge_resolve_run(uintptr_t word,
+                                                       const struct view *v,
+                                                       struct edge *edge) {
     size_t block = (word - v->in.base) >> LM_BLOCK_SHIFT;
     struct lm_block entry = lm_block_load(block);
     if (entry.state == LM_BLOCK_BODY) {
@@ -404,11 +403,10 @@ LM_NO_SANITIZE static inline void edge_follow(struct loam_marker *m,
 // and object are asked for, and the word that has waited longest is followed;
 // once the stack is empty the queue is.
 static void marker_run(struct loam_marker *m) {
-    const struct view v = {
-        bounds_get(), lm_space.block,
-        (uint64_t(*)[LM_CELL_WORDS][2])&lm_space.bits->pair[0]
-                                                        [1 - lm_space.live],
-        lm_scans, m->count};
+    const struct view v = {bounds_get(), lm_space.block,
+                           (uint64_t(*)[LM_CELL_WORDS][2]) &
+                               lm_space.bits->pair[0][1 - lm_space.live],
+                           lm_scans, m->count};
     struct edge queue[MARKER_QUEUE] = {{0, NULL, 0, 0}};
     size_t at = 0;
     unsigned empty = 0; // empty places met since the stack was empty

@@ -24,11 +24,11 @@ struct __attribute__((aligned(2 * LM_LINE_BYTES))) loam_marker {
     uintptr_t *top;
     uintptr_t *bottom;
     uintptr_t *limit;
-    bool has_lost;           // an entry did not fit: rescan its object
-    bool is_recovering;      // scanning again what a full stack has lost
-    bool has_company;        // helpers may take part in this phase
-    bool is_parallel;        // and may have begun to: something was offered
-    uint64_t *count;         // objects marked, by kind
+    bool has_lost;      // an entry did not fit: rescan its object
+    bool is_recovering; // scanning again what a full stack has lost
+    bool has_company;   // helpers may take part in this phase
+    bool is_parallel;   // and may have begun to: something was offered
+    uint64_t *count;    // objects marked, by kind
 };
 
 // lm_marker_init gives a marker its memory; false when refused.

@@ -21,12 +21,12 @@ static struct {
     struct lm_lock lock;    // guards all below but the atomics' readers
     struct lm_chunk *offer; // newest first; atomic for lookers
     uint32_t busy;
-    uint32_t helpers;       // that may take part in this phase
-    uint32_t joined;        // that do
-    uint32_t hungry;        // that wait for work; atomic, a hint
+    uint32_t helpers; // that may take part in this phase
+    uint32_t joined;  // that do
+    uint32_t hungry;  // that wait for work; atomic, a hint
     uint32_t sleepers;
-    uint32_t bell;          // changes when something happens; atomic
-    bool is_open;           // a phase is under way
+    uint32_t bell; // changes when something happens; atomic
+    bool is_open;  // a phase is under way
     bool is_dismissed;
 } share;
 

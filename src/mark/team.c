@@ -20,7 +20,7 @@ static struct {
     struct loam_marker marker[TEAM_MAX]; // 0 is the collecting thread's
     unsigned wanted;                     // markers in all
     unsigned started;                    // helpers running
-    uint64_t helper_cpu_ns; // atomic
+    uint64_t helper_cpu_ns;              // atomic
 } team;
 
 bool lm_team_init(void) {
@@ -111,8 +111,8 @@ static void team_sum(void) {
         for (unsigned i = 0; i <= team.started; i++) {
             k->live_count += team.marker[i].count[kind];
         }
-        k->live_bytes = k->cell_bytes ? k->live_count * k->cell_bytes
-                                      : kind_large_bytes(k);
+        k->live_bytes =
+            k->cell_bytes ? k->live_count * k->cell_bytes : kind_large_bytes(k);
     }
 }
 
@@ -136,7 +136,9 @@ void lm_team_finish(void) {
     team_sum();
 }
 
-unsigned lm_team_size(void) { return team.started + 1; }
+unsigned lm_team_size(void) {
+    return team.started + 1;
+}
 
 uint64_t lm_team_helper_cpu_ns(void) {
     return __atomic_load_n(&team.helper_cpu_ns, __ATOMIC_RELAXED);

@@ -40,8 +40,8 @@ static bool image_grow(void **items, size_t *room, size_t item_bytes,
 
 static bool image_add_data(uintptr_t start, size_t bytes) {
     struct lm_images *list = &image_list;
-    if (!image_grow((void **)&list->data, &image_data_room,
-                    sizeof *list->data, list->data_count)) {
+    if (!image_grow((void **)&list->data, &image_data_room, sizeof *list->data,
+                    list->data_count)) {
         return false;
     }
     list->data[list->data_count++] = (struct lm_range){start, start + bytes};

@@ -28,6 +28,7 @@ static void libc_find(void *into, const char *name) {
 static void libc_fill(void) {
     struct lm_libc *t = &libc_table;
     libc_find(&t->pthread_create, "pthread_create");
+    libc_find(&t->thrd_create, "thrd_create");
     libc_find(&t->pthread_exit, "pthread_exit");
     libc_find(&t->pthread_join, "pthread_join");
     libc_find(&t->pthread_tryjoin_np, "pthread_tryjoin_np");

@@ -21,6 +21,7 @@
 struct lm_libc {
     int (*pthread_create)(pthread_t *, const pthread_attr_t *,
                           void *(*)(void *), void *);
+    int (*thrd_create)(thrd_t *, thrd_start_t, void *);
     void (*pthread_exit)(void *);
     int (*pthread_join)(pthread_t, void **);
     int (*pthread_tryjoin_np)(pthread_t, void **);

@@ -20,8 +20,8 @@ void lm_futex_wait(const uint32_t *word, uint32_t value, uint64_t timeout_ns) {
     struct timespec t = {(time_t)(timeout_ns / 1000000000u),
                          (long)(timeout_ns % 1000000000u)};
     int saved = errno;
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value,
-            timeout_ns ? &t : NULL, NULL, 0);
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, timeout_ns ? &t : NULL,
+            NULL, 0);
     errno = saved;
 }
 

@@ -10,7 +10,9 @@
 // x19 to x29, and the low halves of v8 to v15.
 #define LM_MACHINE_REGISTERS 20
 
-static inline void lm_machine_pause(void) { __asm__ volatile("yield"); }
+static inline void lm_machine_pause(void) {
+    __asm__ volatile("yield");
+}
 
 static inline void lm_machine_registers(uintptr_t out[LM_MACHINE_REGISTERS]) {
     __asm__ volatile("stp x19, x20, [%0]\n\t"

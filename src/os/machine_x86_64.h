@@ -9,7 +9,9 @@
 
 #define LM_MACHINE_REGISTERS 6
 
-static inline void lm_machine_pause(void) { __asm__ volatile("pause"); }
+static inline void lm_machine_pause(void) {
+    __asm__ volatile("pause");
+}
 
 // Not setjmp: glibc mangles rbp in a jmp_buf, and rbp may hold a pointer.
 static inline void lm_machine_registers(uintptr_t out[LM_MACHINE_REGISTERS]) {

@@ -78,7 +78,9 @@ bool lm_memory_discard(void *start, size_t bytes) {
     return !lm_memory_is_refused() && madvise(start, bytes, MADV_DONTNEED) == 0;
 }
 
-void lm_memory_release(void *start, size_t bytes) { munmap(start, bytes); }
+void lm_memory_release(void *start, size_t bytes) {
+    munmap(start, bytes);
+}
 
 // The second number of /proc/self/statm is resident, the first all of it.
 static size_t memory_space_used(void) {

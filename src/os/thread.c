@@ -18,16 +18,18 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-pid_t lm_thread_id(void) { return (pid_t)syscall(SYS_gettid); }
+pid_t lm_thread_id(void) {
+    return (pid_t)syscall(SYS_gettid);
+}
 
 enum lm_signal_result lm_thread_signal(pid_t thread, int signal) {
     int saved = errno;
     long rc = syscall(SYS_tgkill, getpid(), thread, signal);
     int error = errno;
     errno = saved;
-    return rc == 0            ? LM_SIGNAL_SENT
+    return rc == 0           ? LM_SIGNAL_SENT
            : error == EAGAIN ? LM_SIGNAL_FULL
-                              : LM_SIGNAL_GONE;
+                             : LM_SIGNAL_GONE;
 }
 
 sigset_t lm_thread_block_signals(void) {
@@ -118,7 +120,9 @@ unsigned lm_thread_processors(void) {
     return count > 0 ? (unsigned)count : 1;
 }
 
-void lm_thread_yield(void) { sched_yield(); }
+void lm_thread_yield(void) {
+    sched_yield();
+}
 
 bool lm_thread_blocks(pid_t thread, int signal) {
     char path[64];

@@ -39,18 +39,19 @@ static const struct {
     const char *name;
     size_t offset;
 } report_fields[] = {
-#define FIELD(name) {#name, offsetof(struct loam_stats, name)}
-    FIELD(collection_count),   FIELD(allocated_bytes),
-    FIELD(allocated_count),    FIELD(freed_bytes),
-    FIELD(heap_bytes),         FIELD(heap_peak_bytes),
-    FIELD(live_bytes),         FIELD(live_count),
-    FIELD(committed_bytes),    FIELD(returned_bytes),
-    FIELD(heap_max_bytes),     FIELD(next_collection_bytes),
-    FIELD(pause_total_ns),     FIELD(pause_last_ns),
-    FIELD(pause_max_ns),       FIELD(pause_median_ns),
-    FIELD(pause_p99_ns),       FIELD(stop_max_ns),
-    FIELD(collector_cpu_ns),   FIELD(process_cpu_ns),
-    FIELD(thread_count),       FIELD(marker_count),
+#define FIELD(name)                                                            \
+    { #name, offsetof(struct loam_stats, name) }
+    FIELD(collection_count), FIELD(allocated_bytes),
+    FIELD(allocated_count),  FIELD(freed_bytes),
+    FIELD(heap_bytes),       FIELD(heap_peak_bytes),
+    FIELD(live_bytes),       FIELD(live_count),
+    FIELD(committed_bytes),  FIELD(returned_bytes),
+    FIELD(heap_max_bytes),   FIELD(next_collection_bytes),
+    FIELD(pause_total_ns),   FIELD(pause_last_ns),
+    FIELD(pause_max_ns),     FIELD(pause_median_ns),
+    FIELD(pause_p99_ns),     FIELD(stop_max_ns),
+    FIELD(collector_cpu_ns), FIELD(process_cpu_ns),
+    FIELD(thread_count),     FIELD(marker_count),
     FIELD(type_count),
 #undef FIELD
 };
@@ -61,7 +62,8 @@ _Static_assert(REPORT_FIELDS * sizeof(uint64_t) == sizeof(struct loam_stats),
 
 static void report_types(int fd) {
     size_t room = lm_stats_types(NULL, 0) + 16;
-    size_t bytes = (room * sizeof(struct loam_type_stats) + 4095) & ~(size_t)4095;
+    size_t bytes =
+        (room * sizeof(struct loam_type_stats) + 4095) & ~(size_t)4095;
     struct loam_type_stats *types = lm_memory_map(bytes);
     if (types == NULL) {
         return;

@@ -62,6 +62,11 @@ static void stats_of_heap(struct loam_stats *s) {
     s->type_count = lm_type_count();
 }
 
+// The histogram gives the middle of a bucket, which may lie past the longest.
+static uint64_t pause_at_most(uint64_t ns, uint64_t max_ns) {
+    return ns < max_ns ? ns : max_ns;
+}
+
 void lm_stats_get(struct loam_stats *s) {
     struct lm_cycle_figures f;
     memset(s, 0, sizeof *s);
@@ -73,8 +78,8 @@ void lm_stats_get(struct loam_stats *s) {
     s->pause_total_ns = f.pause_total_ns;
     s->pause_last_ns = f.pause_last_ns;
     s->pause_max_ns = f.pause_max_ns;
-    s->pause_median_ns = lm_pauses_quantile(500);
-    s->pause_p99_ns = lm_pauses_quantile(990);
+    s->pause_median_ns = pause_at_most(lm_pauses_quantile(500), f.pause_max_ns);
+    s->pause_p99_ns = pause_at_most(lm_pauses_quantile(990), f.pause_max_ns);
     s->stop_max_ns = f.stop_max_ns;
     s->collector_cpu_ns = f.cpu_ns + lm_team_helper_cpu_ns();
     s->process_cpu_ns = lm_clock_process_ns();

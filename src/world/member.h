@@ -66,7 +66,7 @@ struct lm_member {
     struct loam_stack *coroutine; // that it runs on, or NULL
     uintptr_t left_sp; // of its own stack, when it went onto a coroutine's
     uintptr_t left_registers[LM_MACHINE_REGISTERS];
-    uintptr_t alternate_low;      // sigaltstack in use at the last stop
+    uintptr_t alternate_low; // sigaltstack in use at the last stop
     uintptr_t alternate_high;
     void *const *const *dtv; // see os/machine.h
     uintptr_t thread_pointer;
@@ -88,9 +88,9 @@ struct lm_member {
     // What it will run: a root until it has picked it up.
     void *(*start)(void *);
     void *argument;
-    void *kept;        // by c11 threads; at its end, its result
-    bool is_ended;     // it has a result that nobody has joined yet
-    pthread_t thread;  // then
+    void *kept;       // at its end, its result
+    bool is_ended;    // it has a result that nobody has joined yet
+    pthread_t thread; // then
     // Why its last call failed.
     enum loam_status status;
     char message[320];
@@ -108,10 +108,10 @@ void lm_world_unlock_child(void); // in the child of a fork
 
 // The phase counts stops and starts: it is odd while the program is stopped.
 uint32_t lm_world_phase(void);
-uint32_t lm_world_next_phase(void);             // for who stops and starts
-void lm_world_wait_phase(uint32_t phase);       // until it has changed
-void lm_world_acknowledge(void);                // "I have stopped"
-uint32_t lm_world_acks(void);                   // changes with each of those
+uint32_t lm_world_next_phase(void);       // for who stops and starts
+void lm_world_wait_phase(uint32_t phase); // until it has changed
+void lm_world_acknowledge(void);          // "I have stopped"
+uint32_t lm_world_acks(void);             // changes with each of those
 void lm_world_wait_acks(uint32_t acks, uint64_t ns);
 
 // lm_member_inside and outside bracket what must not be interrupted by a stop

@@ -29,7 +29,7 @@ __thread struct loam_slot_ *loam_slots_
 static struct {
     struct lm_member *first; // guarded by the world's lock
     size_t count;
-    size_t ended_count; // records of ended threads; atomic for readers
+    size_t ended_count;       // records of ended threads; atomic for readers
     struct lm_member *unused; // records for reuse; guarded likewise
     pthread_key_t key;        // whose destructor notices a thread's end
     bool has_key;
@@ -61,8 +61,7 @@ static void roll_end(void *rounds) {
 
 bool lm_roll_init(void) {
     memset(&roll, 0, sizeof roll);
-    roll.has_key =
-        pthread_key_create(&roll.key, roll_end) == 0;
+    roll.has_key = pthread_key_create(&roll.key, roll_end) == 0;
     return roll.has_key;
 }
 
@@ -107,15 +106,13 @@ static void roll_unlink(struct lm_member *member) {
     roll.unused = member;
 }
 
-struct lm_member *lm_roll_new(void *(*start)(void *), void *argument,
-                                void *kept) {
+struct lm_member *lm_roll_new(void *(*start)(void *), void *argument) {
     lm_world_lock();
     struct lm_member *member = roll_take();
     if (member) {
         member->state = LM_MEMBER_SAFE;
         member->start = start;
         member->argument = argument;
-        member->kept = kept;
         roll_link(member);
     }
     lm_world_unlock();
@@ -238,7 +235,9 @@ void lm_roll_forget(pthread_t thread) {
     lm_world_unlock();
 }
 
-struct lm_member *lm_roll_first(void) { return roll.first; }
+struct lm_member *lm_roll_first(void) {
+    return roll.first;
+}
 
 size_t lm_roll_count(void) {
     return __atomic_load_n(&roll.count, __ATOMIC_RELAXED);

@@ -19,10 +19,9 @@ bool lm_roll_init(void);
 // need no scanning.
 void lm_roll_no_slots(uintptr_t *start, uintptr_t *end);
 
-// lm_roll_new makes a record for a thread about to be created. Both its
-// argument and `kept` are roots until it runs.
-struct lm_member *lm_roll_new(void *(*start)(void *), void *argument,
-                                void *kept);
+// lm_roll_new makes a record for a thread about to be created. Its argument is
+// a root until it runs.
+struct lm_member *lm_roll_new(void *(*start)(void *), void *argument);
 
 // lm_roll_drop takes back a record whose thread could not be created.
 void lm_roll_drop(struct lm_member *member);

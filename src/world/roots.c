@@ -13,9 +13,9 @@
 #include <string.h>
 
 static struct {
-    struct lm_lock lock;   // guards the two tables
-    struct lm_table range; // start to bytes
-    struct lm_table pin;   // start to count
+    struct lm_lock lock;       // guards the two tables
+    struct lm_table range;     // start to bytes
+    struct lm_table pin;       // start to count
     struct loam_stack *stacks; // guarded by the world's lock
     struct loam_stack *unused;
 } roots;
@@ -154,8 +154,8 @@ static void mark_member(struct loam_marker *m, const struct lm_member *member,
                         uintptr_t sp) {
     const struct lm_stack *running = stack_find(sp);
     // Who was stopped by the signal has its registers on its stack.
-    if (member == lm_self || __atomic_load_n(&member->state, __ATOMIC_RELAXED) ==
-                                 LM_MEMBER_SAFE) {
+    if (member == lm_self ||
+        __atomic_load_n(&member->state, __ATOMIC_RELAXED) == LM_MEMBER_SAFE) {
         mark_registers(m, member->home.registers);
     }
     if (stack_has(&member->home, sp)) {
@@ -236,8 +236,7 @@ static void mark_explicit(struct loam_marker *m) {
     }
 }
 
-void lm_roots_mark(struct loam_marker *marker,
-                   const struct lm_images *images) {
+void lm_roots_mark(struct loam_marker *marker, const struct lm_images *images) {
     mark_explicit(marker);
     for (size_t i = 0; i < images->data_count; i++) {
         mark_data(marker, &images->data[i]);
@@ -264,7 +263,9 @@ void lm_roots_fini(void) {
     roots.stacks = NULL;
 }
 
-void lm_roots_fork_prepare(void) { lm_lock_acquire(&roots.lock); }
+void lm_roots_fork_prepare(void) {
+    lm_lock_acquire(&roots.lock);
+}
 
 void lm_roots_fork_done(bool in_child) {
     if (in_child) {

@@ -185,7 +185,9 @@ void lm_world_start(void) {
 
 // ---- Beginning and fork --------------------------------------------------------
 
-int lm_world_signal(void) { return stop.signal; }
+int lm_world_signal(void) {
+    return stop.signal;
+}
 
 bool lm_world_init(void) {
     struct sigaction action;

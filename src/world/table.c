@@ -31,8 +31,8 @@ static bool table_grow(struct lm_table *table) {
     while (room < table->count * 2 + 2) {
         room *= 2;
     }
-    struct lm_table larger = {
-        lm_memory_map(room * sizeof *larger.entries), room, 0, 0};
+    struct lm_table larger = {lm_memory_map(room * sizeof *larger.entries),
+                              room, 0, 0};
     if (larger.entries == NULL) {
         return false;
     }
@@ -76,8 +76,7 @@ uintptr_t lm_table_remove(struct lm_table *table, uintptr_t key) {
 
 void lm_table_fini(struct lm_table *table) {
     if (table->room) {
-        lm_memory_release(table->entries,
-                          table->room * sizeof *table->entries);
+        lm_memory_release(table->entries, table->room * sizeof *table->entries);
     }
     *table = (struct lm_table){0};
 }
