@@ -57,6 +57,11 @@ void lm_run_fini(void) {
     memset(&run_pool, 0, sizeof run_pool);
 }
 
+// The lock is held; lm_run_used and its like read without it.
+static void run_set(size_t *figure, size_t value) {
+    __atomic_store_n(figure, value, __ATOMIC_RELAXED);
+}
+
 static bool run_bit(const uint64_t *map, size_t block) {
     return (map[block / 64] >> (block % 64)) & 1;
 }
@@ -207,9 +212,9 @@ static bool run_mark_used(size_t block, size_t count) {
     run_fill(run_pool.free, block, count, false);
     size_t clean = run_fill(run_pool.clean, block, count, false);
     run_pool.clean_count -= clean;
-    run_pool.used += count;
+    run_set(&run_pool.used, run_pool.used + count);
     if (run_pool.used > run_pool.used_peak) {
-        run_pool.used_peak = run_pool.used;
+        run_set(&run_pool.used_peak, run_pool.used);
     }
     return clean == count;
 }
@@ -244,7 +249,7 @@ void lm_run_give(size_t block, size_t count) {
     lm_lock_acquire(&run_pool.lock);
     LM_CHECK(1, run_length(block, 1) == 0, "run.4 a block is given back once");
     run_fill(run_pool.free, block, count, true);
-    run_pool.used -= count;
+    run_set(&run_pool.used, run_pool.used - count);
     run_lower_hints(block);
     lm_lock_release(&run_pool.lock);
 }
@@ -285,7 +290,7 @@ size_t lm_run_discard(size_t keep_blocks) {
         }
         at = run_next_free(at + length);
     }
-    run_pool.returned_bytes += bytes;
+    run_set(&run_pool.returned_bytes, run_pool.returned_bytes + bytes);
     lm_lock_release(&run_pool.lock);
     return bytes;
 }
