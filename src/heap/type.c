@@ -93,15 +93,15 @@ static bool draft_add(struct draft *d, size_t offset, size_t words) {
         last->word_count += (uint32_t)words;
         return true;
     }
-    if (d->count == d->room) {
-        size_t room = d->room ? d->room * 2 : 4096 / sizeof *d->spans;
+    if (d->spans == NULL || d->count == d->room) {
+        size_t room = d->spans ? d->room * 2 : 4096 / sizeof *d->spans;
         struct lm_span *more = lm_memory_map(room * sizeof *more);
         if (more == NULL) {
             return draft_fail(d, LOAM_NO_MEMORY,
                               "the system gave no memory to describe type %s",
                               d->spec->name);
         }
-        if (d->room) {
+        if (d->spans) {
             memcpy(more, d->spans, d->count * sizeof *more);
             lm_memory_release(d->spans, d->room * sizeof *more);
         }
