@@ -46,25 +46,6 @@ void lm_roll_no_slots(uintptr_t *start, uintptr_t *end) {
     *end = *start + sizeof roll_no_slots;
 }
 
-// A thread-specific value outlives the destructors of the others, which may
-// still allocate: this one asks to be called again, as often as POSIX lets it.
-static void roll_end(void *rounds) {
-    uintptr_t left = (uintptr_t)rounds;
-    if (left > 1) {
-        pthread_setspecific(roll.key, (void *)(left - 1)); // NOLINT
-    } else if (lm_self) {
-        // For good: no handler may make the thread a member again.
-        lm_thread_block_signals();
-        lm_roll_detach();
-    }
-}
-
-bool lm_roll_init(void) {
-    memset(&roll, 0, sizeof roll);
-    roll.has_key = pthread_key_create(&roll.key, roll_end) == 0;
-    return roll.has_key;
-}
-
 static struct lm_member *roll_take(void) {
     if (roll.unused == NULL) {
         size_t bytes = ROLL_SLAB * sizeof(struct lm_member);
@@ -192,10 +173,15 @@ static bool roll_is_joinable(void) {
     return state == PTHREAD_CREATE_JOINABLE;
 }
 
-void lm_roll_detach(void) {
+// Whether the calling thread's record must keep its result. To be asked while
+// the thread can be stopped: libc takes malloc's lock for the answer, which a
+// thread that is stopped already may hold.
+static bool roll_has_result(const struct lm_member *self) {
+    return lm_space_has((uintptr_t)self->kept) && roll_is_joinable();
+}
+
+static void roll_detach(bool has_result) {
     struct lm_member *member = lm_self;
-    bool has_result =
-        lm_space_has((uintptr_t)member->kept) && roll_is_joinable();
     sigset_t before = lm_thread_block_signals();
     loam_slots_ = (struct loam_slot_ *)roll_no_slots;
     lm_cache_idle(member->cache);
@@ -218,6 +204,30 @@ void lm_roll_detach(void) {
     lm_world_unlock();
     lm_thread_restore_signals(&before);
     pthread_setspecific(roll.key, NULL);
+}
+
+void lm_roll_detach(void) {
+    roll_detach(roll_has_result(lm_self));
+}
+
+// A thread-specific value outlives the destructors of the others, which may
+// still allocate: this one asks to be called again, as often as POSIX lets it.
+static void roll_end(void *rounds) {
+    uintptr_t left = (uintptr_t)rounds;
+    if (left > 1) {
+        pthread_setspecific(roll.key, (void *)(left - 1)); // NOLINT
+    } else if (lm_self) {
+        bool has_result = roll_has_result(lm_self);
+        // For good: no handler may make the thread a member again.
+        lm_thread_block_signals();
+        roll_detach(has_result);
+    }
+}
+
+bool lm_roll_init(void) {
+    memset(&roll, 0, sizeof roll);
+    roll.has_key = pthread_key_create(&roll.key, roll_end) == 0;
+    return roll.has_key;
 }
 
 void lm_roll_forget(pthread_t thread) {
