@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/place.h"
 #include "support/survivors.h"
 
 struct model_pair {
@@ -424,6 +425,16 @@ static size_t retained_from_outside(struct shadow *s) {
     return count;
 }
 
+// Sanitizers spread frames out, and what lies in the gaps stays.
+static bool has_red_zones(void) {
+    return place_has_asan() || place_has_tsan();
+}
+
+// An object that was kept once, and forgotten here, still keeps what it refers
+// to, which then counts as kept from outside; and without optimisation there
+// are more stale words than SURVIVORS_SLACK in the frames.
+#define SHADOW_SLACK (4 * SURVIVORS_SLACK)
+
 static void shadow_compare(struct shadow *s) {
     shadow_reach(s);
     for (size_t i = 0; i < SHADOW_HANDLES; i++) {
@@ -437,7 +448,7 @@ static void shadow_compare(struct shadow *s) {
             s->retained_count += h->is_retained ? 1 : 0;
         }
     }
-    must(retained_from_outside(s) <= SURVIVORS_SLACK);
+    must(has_red_zones() || retained_from_outside(s) <= SHADOW_SLACK);
     for (size_t i = 0; i < SHADOW_HANDLES; i++) {
         struct handle *h = &s->handles[i];
         if (h->hidden != 0 && !h->is_reached) {
