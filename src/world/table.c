@@ -50,8 +50,8 @@ static bool table_grow(struct lm_table *table) {
 
 bool lm_table_set(struct lm_table *table, uintptr_t key, uintptr_t value) {
     struct lm_table_entry *entry = table->room ? table_find(table, key) : NULL;
-    if ((entry == NULL || entry->key == 0) &&
-        table->used + 1 > table->room / 4 * 3) {
+    if (entry == NULL ||
+        (entry->key == 0 && table->used + 1 > table->room / 4 * 3)) {
         if (!table_grow(table)) {
             return false;
         }
