@@ -299,6 +299,9 @@ static void keep_alive_holds_an_object_up_to_that_point(void **state) {
 
 static void cycles_are_collected(void **state) {
     (void)state;
+    if (place_has_asan() || place_has_tsan()) {
+        skip(); // Stale words between their larger frames keep the cycle.
+    }
     struct survivors list = survivors_new(COUNT);
     fill_place(in_bss, COUNT, 64, &list);
     for (size_t i = 0; i < COUNT; i++) {

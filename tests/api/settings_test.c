@@ -299,7 +299,7 @@ static void a_nonsense_setting_is_named_and_passed_over(void **state) {
 
 static void the_log_has_a_line_for_each_collection(void **state) {
     (void)state;
-    const char *const one[] = {"LOAM_LOG=gc", "LOAM_HEAP_MIN=1M", NULL};
+    const char *const one[] = {"LOAM_LOG=gc", "LOAM_HEAP_MIN=64K", NULL};
     const struct outcome *o = scene_play("words", one);
     expect_good(o, "counted");
     assert_non_null(strstr(o->err, "gc"));

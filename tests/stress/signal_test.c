@@ -509,6 +509,11 @@ static void unblock(struct blocked *b, pthread_t thread) {
 }
 
 static void expect_uninterrupted(enum call call) {
+    if (place_has_asan() || place_has_tsan()) {
+        // Their own wrapper stands between ours and libc's function, and its
+        // frame is larger than what we take for part of the call.
+        skip();
+    }
     struct blocked b = {.call = call};
     must(pipe(b.pipe) == 0);
     must(socketpair(AF_UNIX, SOCK_STREAM, 0, b.sockets) == 0);
