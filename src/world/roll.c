@@ -150,15 +150,14 @@ bool lm_roll_attach(struct lm_member *member) {
     if (ok) {
         lm_self = member;
         loam_slots_ = (struct loam_slot_ *)cache->slots;
+        // While it counts as safe, for libc may take malloc's lock here, which
+        // a thread that is stopped already may hold.
+        pthread_setspecific(roll.key, (void *)ROLL_ROUNDS); // NOLINT
         lm_member_resume(member);
     } else if (cache) {
         lm_cache_idle(cache);
     }
     lm_thread_restore_signals(&before);
-    if (ok) {
-        // Last, since it may allocate, and malloc may be us some day.
-        pthread_setspecific(roll.key, (void *)ROLL_ROUNDS); // NOLINT
-    }
     return ok;
 }
 
