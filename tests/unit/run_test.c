@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+// run_test.c: heap/run.h against a naive oracle, an array of flags.
+//
+// The heap of this process is set up by the library's constructor, and used
+// by nobody else here.
+
+#include "heap/run.h"
+
+#include "heap/space.h"
+#include "support/chance.h"
+#include "support/framework.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#define RUNS 300
+
+static struct {
+    size_t block;
+    size_t count;
+} runs[RUNS];
+
+static unsigned char is_taken[1 << 20];
+
+static void take(struct chance *chance, size_t i) {
+    size_t count = 1 + chance_below(chance, i % 10 == 0 ? 300 : 12);
+    size_t align = i % 7 == 0 ? 16 : 1;
+    struct lm_run run;
+    assert_int_equal(lm_run_take(count, align, true, &run), LM_RUN_OK);
+    assert_int_equal(run.block % align, 0);
+    for (size_t b = run.block; b < run.block + count; b++) {
+        assert_false(is_taken[b]);
+        assert_false(lm_run_is_free(b));
+        is_taken[b] = 1;
+    }
+    runs[i].block = run.block;
+    runs[i].count = count;
+}
+
+static void give(size_t i) {
+    lm_run_give(runs[i].block, runs[i].count);
+    memset(is_taken + runs[i].block, 0, runs[i].count);
+    runs[i].count = 0;
+}
+
+static void runs_never_overlap_and_are_found_again(void **state) {
+    (void)state;
+    struct chance chance = chance_start(42);
+    size_t end = 0;
+    for (int step = 0; step < 40000; step++) {
+        size_t i = chance_below(&chance, RUNS);
+        if (runs[i].count) {
+            give(i);
+        } else {
+            take(&chance, i);
+        }
+        if (step == 20000) {
+            end = lm_space_used_blocks();
+        }
+    }
+    // The mix is the same, so the room of the first half is enough.
+    assert_true(lm_space_used_blocks() <= end + end / 4);
+    for (size_t i = 0; i < RUNS; i++) {
+        if (runs[i].count) {
+            give(i);
+        }
+    }
+}
+
+static void a_run_grows_into_what_is_free_behind_it(void **state) {
+    (void)state;
+    struct lm_run run;
+    bool is_clean;
+    assert_int_equal(lm_run_take(20, 1, true, &run), LM_RUN_OK);
+    lm_run_give(run.block + 10, 10);
+    assert_true(lm_run_extend(run.block + 10, 5, &is_clean));
+    assert_false(lm_run_is_free(run.block + 14));
+    assert_true(lm_run_is_free(run.block + 15));
+    assert_false(lm_run_extend(run.block + 12, 1, &is_clean));
+    lm_run_give(run.block, 15);
+}
+
+static void blocks_given_to_the_system_read_as_zeroes(void **state) {
+    (void)state;
+    struct lm_run run;
+    assert_int_equal(lm_run_take(64, 1, true, &run), LM_RUN_OK);
+    memset(lm_space_address(run.block), 0xa5, 64 * LM_BLOCK_BYTES);
+    lm_run_give(run.block, 64);
+    assert_true(lm_run_discard(0) >= 64 * LM_BLOCK_BYTES);
+    struct lm_run again;
+    assert_int_equal(lm_run_take(64, 1, true, &again), LM_RUN_OK);
+    assert_true(again.is_clean);
+    const unsigned char *bytes =
+        (const unsigned char *)lm_space_address(again.block);
+    for (size_t i = 0; i < 64 * LM_BLOCK_BYTES; i += 512) {
+        assert_int_equal(bytes[i], 0);
+    }
+    lm_run_give(again.block, 64);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(runs_never_overlap_and_are_found_again),
+        cmocka_unit_test(a_run_grows_into_what_is_free_behind_it),
+        cmocka_unit_test(blocks_given_to_the_system_read_as_zeroes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
