@@ -15,8 +15,9 @@
 //   bench_start()         to be called first in main
 //   bench_collect()       a full collection, where there is one
 //   bench_collect_never() from here on only where bench_collect asks for one
-//   bench_pause_max_ms()  the longest pause until now, -1 where there is none
-//   bench_collection_count()
+//   bench_compact()      a full collection that gives back what it can
+//   bench_pauses()       how the program has stood still until now
+//   bench_pause_last_ms() the last pause, 0 where there is none
 //   bench_stop_max_us()   the longest wait until all threads had stopped
 //   bench_base_of(p)      the start of the object that p points into
 //
@@ -34,6 +35,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "measure.h"
 
 _Noreturn static inline void bench_fail(const char *what) {
     fprintf(stderr, "bench: %s\n", what);

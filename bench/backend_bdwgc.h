@@ -11,7 +11,6 @@
 
 #define GC_THREADS
 #include <gc/gc.h>
-#include <time.h>
 
 #define BENCH_BACKEND "bdwgc"
 #define BENCH_COLLECTS 1
@@ -27,27 +26,24 @@
 static struct {
     int64_t begin_ns;
     int64_t last_ns;
-    int64_t max_ns;
-    int64_t stop_last_ns; // until every thread had stopped
-    int64_t stop_max_ns;
-} bench_pauses;
+    int64_t total_ns;
+    int64_t stop_max_ns; // the longest wait until every thread had stopped
+    struct bench_histogram histogram;
+} bench_stops;
 
 static inline void bench_on_event(GC_EventType event) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    int64_t now = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    int64_t now = bench_now_ns();
+    int64_t since_ns = now - bench_stops.begin_ns;
     if (event == GC_EVENT_PRE_STOP_WORLD) {
-        bench_pauses.begin_ns = now;
+        bench_stops.begin_ns = now;
     } else if (event == GC_EVENT_POST_STOP_WORLD) {
-        bench_pauses.stop_last_ns = now - bench_pauses.begin_ns;
-        if (bench_pauses.stop_last_ns > bench_pauses.stop_max_ns) {
-            bench_pauses.stop_max_ns = bench_pauses.stop_last_ns;
+        if (since_ns > bench_stops.stop_max_ns) {
+            bench_stops.stop_max_ns = since_ns;
         }
     } else if (event == GC_EVENT_POST_START_WORLD) {
-        bench_pauses.last_ns = now - bench_pauses.begin_ns;
-        if (bench_pauses.last_ns > bench_pauses.max_ns) {
-            bench_pauses.max_ns = bench_pauses.last_ns;
-        }
+        bench_stops.last_ns = since_ns;
+        bench_stops.total_ns += since_ns;
+        bench_histogram_add(&bench_stops.histogram, since_ns);
     }
 }
 
@@ -75,16 +71,25 @@ static inline void bench_collect(void) {
     }
 }
 
-static inline double bench_pause_max_ms(void) {
-    return (double)bench_pauses.max_ns / 1e6;
+static inline void bench_compact(void) {
+    GC_gcollect_and_unmap();
 }
 
-static inline uint64_t bench_collection_count(void) {
-    return GC_get_gc_no();
+static inline struct bench_pauses bench_pauses(void) {
+    return (struct bench_pauses){
+        .max_ms = (double)bench_stops.histogram.max_ns / 1e6,
+        .p99_ms = bench_histogram_at(&bench_stops.histogram, 0.99) / 1e6,
+        .total_ms = (double)bench_stops.total_ns / 1e6,
+        .collection_count = GC_get_gc_no(),
+    };
+}
+
+static inline double bench_pause_last_ms(void) {
+    return (double)bench_stops.last_ns / 1e6;
 }
 
 static inline double bench_stop_max_us(void) {
-    return (double)bench_pauses.stop_max_ns / 1e3;
+    return (double)bench_stops.stop_max_ns / 1e3;
 }
 
 static inline void *bench_base_of(const void *p) {

@@ -4,6 +4,8 @@
 #ifndef BENCH_BACKEND_GLIBC_H
 #define BENCH_BACKEND_GLIBC_H
 
+#include <malloc.h>
+
 #define BENCH_BACKEND "glibc"
 #define BENCH_COLLECTS 0
 
@@ -23,11 +25,15 @@ static inline void bench_collect(void) {
 static inline void bench_collect_never(void) {
 }
 
-static inline double bench_pause_max_ms(void) {
-    return -1;
+static inline void bench_compact(void) {
+    malloc_trim(0);
 }
 
-static inline uint64_t bench_collection_count(void) {
+static inline struct bench_pauses bench_pauses(void) {
+    return (struct bench_pauses){.max_ms = -1};
+}
+
+static inline double bench_pause_last_ms(void) {
     return 0;
 }
 

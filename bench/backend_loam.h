@@ -30,16 +30,35 @@ static inline void bench_collect_never(void) {
     loam_heap_min_set((size_t)16 << 30);
 }
 
-static inline double bench_pause_max_ms(void) {
-    struct loam_stats stats;
-    loam_stats_get(&stats);
-    return (double)stats.pause_max_ns / 1e6;
+// 0 when it was a minor one indeed.
+static inline int bench_collect_minor(void) {
+    struct loam_stats before, after;
+    loam_generations_set(LOAM_ON);
+    loam_stats_get(&before);
+    loam_collect_minor();
+    loam_stats_get(&after);
+    return after.minor_count > before.minor_count ? 0 : -1;
 }
 
-static inline uint64_t bench_collection_count(void) {
+static inline void bench_compact(void) {
+    loam_compact();
+}
+
+static inline struct bench_pauses bench_pauses(void) {
     struct loam_stats stats;
     loam_stats_get(&stats);
-    return stats.collection_count;
+    return (struct bench_pauses){
+        .max_ms = (double)stats.pause_max_ns / 1e6,
+        .p99_ms = (double)stats.pause_p99_ns / 1e6,
+        .total_ms = (double)stats.pause_total_ns / 1e6,
+        .collection_count = stats.collection_count,
+    };
+}
+
+static inline double bench_pause_last_ms(void) {
+    struct loam_stats stats;
+    loam_stats_get(&stats);
+    return (double)stats.pause_last_ns / 1e6;
 }
 
 static inline double bench_stop_max_us(void) {

@@ -120,7 +120,6 @@ int main(int argc, char **argv) {
         bench_fail("the long-lived tree lost nodes");
     }
     tree_drop(long_lived);
-    bench_say(bench_mix(answer ^ kept), bench_pause_max_ms(),
-              bench_collection_count(), "%s", "");
+    bench_say(bench_mix(answer ^ kept), bench_pauses(), "%s", "");
     return 0;
 }

@@ -131,6 +131,6 @@ int main(void) {
     answer = bench_mix(answer ^ tree_count(long_lived));
     tree_drop(long_lived);
     FREE_EXPLICIT(array);
-    bench_say(answer, bench_pause_max_ms(), bench_collection_count(), "%s", "");
+    bench_say(answer, bench_pauses(), "%s", "");
     return 0;
 }

@@ -2,17 +2,21 @@
 // lru.c: what does a cache service with much live data pay, in time and in
 // the latency of its slowest operations?
 //
-// Two threads serve a closed loop of requests, each on its own half of a
-// cache of 250 MiB in all. Keys are skewed: few are asked for most of the
-// time. A quarter of the operations store a new value; a miss loads one and
-// stores it; the least recently used entries go where room is short. Values
-// have 64 bytes to 8 KiB, small ones most often. Each operation is timed into
-// a histogram that was there before.
+// Two threads serve requests, each on its own half of a cache. Keys are
+// skewed: few are asked for most of the time. A quarter of the operations
+// store a new value; a miss loads one and stores it; the least recently used
+// entries go where room is short. Values have 64 bytes to 8 KiB, small ones
+// most often. Each operation is timed into a histogram that was there before.
+//
+// Without a rate the loop is closed: the next request comes when the one
+// before is served, and an operation that was held up delays others without
+// that being counted. With one it is open: requests come at their times
+// whether or not the service is ready, and each is counted from its time.
 //
 // Every half is driven by one thread alone, under its lock, so the answer
 // does not depend on timing.
 //
-//   lru LIVE_MIB OPERATIONS_PER_THREAD
+//   lru LIVE_MIB OPERATIONS_PER_THREAD [OPERATIONS_PER_THREAD_AND_SECOND]
 
 #include "backend.h"
 #include "measure.h"
@@ -53,6 +57,7 @@ struct service {
     struct cache cache;
     struct bench_random random;
     long operation_count;
+    long rate; // operations a second, 0: one after the other
     uint64_t key_count;
     uint64_t hit_count;
     uint64_t answer;
@@ -60,6 +65,7 @@ struct service {
 };
 
 static struct service services[THREAD_COUNT];
+static pthread_barrier_t all_filled;
 
 static uint32_t key_hash(const char *key) {
     uint64_t hash = 14695981039346656037u;
@@ -218,9 +224,8 @@ static void service_step(struct service *service) {
     pthread_mutex_unlock(&cache->lock);
 }
 
-// Fills the cache with keys in random order, then serves.
-static void *service_run(void *argument) {
-    struct service *service = argument;
+// Fills the cache with keys in random order.
+static void service_fill(struct service *service) {
     struct cache *cache = &service->cache;
     while (cache->bytes < cache->bytes_room / 100 * LOAD_PERCENT) {
         char key[KEY_BYTES];
@@ -230,6 +235,9 @@ static void *service_run(void *argument) {
         cache_put(cache, cache_find(cache, key, hash), key, hash,
                   &service->random);
     }
+}
+
+static void serve_closed_loop(struct service *service) {
     int64_t before = bench_now_ns();
     for (long i = 0; i < service->operation_count; i++) {
         service_step(service);
@@ -237,11 +245,38 @@ static void *service_run(void *argument) {
         bench_histogram_add(&service->latency, after - before);
         before = after;
     }
+}
+
+// A request that is early is waited for asleep, as a service waits; one that
+// is late is served at once.
+static void serve_open_loop(struct service *service) {
+    int64_t begin = bench_now_ns();
+    int64_t now = begin;
+    for (long i = 0; i < service->operation_count; i++) {
+        int64_t scheduled = begin + i * 1000000000 / service->rate;
+        if (now < scheduled) {
+            bench_sleep_until_ns(scheduled);
+        }
+        service_step(service);
+        now = bench_now_ns();
+        bench_histogram_add(&service->latency, now - scheduled);
+    }
+}
+
+static void *service_run(void *argument) {
+    struct service *service = argument;
+    service_fill(service);
+    pthread_barrier_wait(&all_filled);
+    if (service->rate > 0) {
+        serve_open_loop(service);
+    } else {
+        serve_closed_loop(service);
+    }
     return NULL;
 }
 
 static void service_init(struct service *service, int index, size_t bytes,
-                         long operation_count) {
+                         long operation_count, long rate) {
     struct cache *cache = &service->cache;
     pthread_mutex_init(&cache->lock, NULL);
     // Nearly twice as many keys as entries find room.
@@ -255,18 +290,21 @@ static void service_init(struct service *service, int index, size_t bytes,
     cache->bytes_room = bytes;
     service->random = bench_random_from(100 + (uint64_t)index);
     service->operation_count = operation_count;
+    service->rate = rate;
 }
 
 int main(int argc, char **argv) {
     bench_start();
     long live_mib = bench_argument(argc, argv, 1, 250);
     long operations = bench_argument(argc, argv, 2, 1500000);
-    if (live_mib < 1 || operations < 1) {
-        bench_fail("usage: lru LIVE_MIB OPERATIONS_PER_THREAD");
+    long rate = bench_argument(argc, argv, 3, 0);
+    if (live_mib < 1 || operations < 1 || rate < 0) {
+        bench_fail("usage: lru LIVE_MIB OPERATIONS_PER_THREAD [RATE]");
     }
+    pthread_barrier_init(&all_filled, NULL, THREAD_COUNT);
     for (int i = 0; i < THREAD_COUNT; i++) {
         service_init(&services[i], i, ((size_t)live_mib << 20) / THREAD_COUNT,
-                     operations);
+                     operations, rate);
     }
     for (int i = 0; i < THREAD_COUNT; i++) {
         if (pthread_create(&services[i].thread, NULL, service_run,
@@ -287,13 +325,16 @@ int main(int argc, char **argv) {
         hits += services[i].hit_count;
         entries += services[i].cache.entry_count;
     }
-    bench_say(
-        answer, bench_pause_max_ms(), bench_collection_count(),
-        ", \"p50_us\": %.2f, \"p99_us\": %.2f, \"p999_us\": %.2f"
-        ", \"max_us\": %.1f, \"hit_percent\": %.1f, \"entries\": %zu",
-        bench_histogram_at(&latency, 0.5) / 1e3,
-        bench_histogram_at(&latency, 0.99) / 1e3,
-        bench_histogram_at(&latency, 0.999) / 1e3, (double)latency.max_ns / 1e3,
-        100.0 * (double)hits / ((double)operations * THREAD_COUNT), entries);
+    bench_say(answer, bench_pauses(),
+              ", \"p50_us\": %.2f, \"p99_us\": %.2f, \"p999_us\": %.2f"
+              ", \"p9999_us\": %.2f, \"max_us\": %.1f, \"hit_percent\": %.1f, "
+              "\"entries\": %zu",
+              bench_histogram_at(&latency, 0.5) / 1e3,
+              bench_histogram_at(&latency, 0.99) / 1e3,
+              bench_histogram_at(&latency, 0.999) / 1e3,
+              bench_histogram_at(&latency, 0.9999) / 1e3,
+              (double)latency.max_ns / 1e3,
+              100.0 * (double)hits / ((double)operations * THREAD_COUNT),
+              entries);
     return 0;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // measure.h: what every workload needs to measure and to say the result:
 // a clock, reproducible random numbers, a histogram of times, the last line.
+// go/measure.go and java/Bench.java are the same in other languages.
 
 #ifndef BENCH_MEASURE_H
 #define BENCH_MEASURE_H
@@ -16,6 +17,14 @@ static inline int64_t bench_now_ns(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+// bench_sleep_until_ns waits for a moment of bench_now_ns's clock.
+static inline void bench_sleep_until_ns(int64_t moment_ns) {
+    struct timespec t = {.tv_sec = moment_ns / 1000000000,
+                         .tv_nsec = moment_ns % 1000000000};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) != 0) {
+    }
 }
 
 // bench_mix turns one number into another that looks random (splitmix64). The
@@ -109,7 +118,8 @@ static inline double bench_histogram_at(const struct bench_histogram *h,
     for (unsigned i = 0; i < BENCH_BUCKETS; i++) {
         seen += h->counts[i];
         if (seen > rank) {
-            return bench_bucket_ns(i);
+            double ns = bench_bucket_ns(i);
+            return ns < (double)h->max_ns ? ns : (double)h->max_ns;
         }
     }
     return (double)h->max_ns;
@@ -134,15 +144,24 @@ static inline long bench_argument(int argc, char **argv, int index,
     return argc > index ? strtol(argv[index], NULL, 10) : otherwise;
 }
 
+// struct bench_pauses is how the program stood still until now.
+struct bench_pauses {
+    double max_ms; // the longest, -1 where nothing ever stops it
+    double p99_ms;
+    double total_ms;
+    uint64_t collection_count;
+};
+
 // bench_say prints the last line of a workload: one JSON object. `more` is a
 // format for further members, each written as `, "name": value`.
-__attribute__((format(printf, 4, 5))) static inline void bench_say(
-    uint64_t answer, double pause_max_ms, uint64_t collection_count,
-    const char *more, ...) {
+__attribute__((format(printf, 3, 4))) static inline void bench_say(
+    uint64_t answer, struct bench_pauses pauses, const char *more, ...) {
     printf("{\"answer\": \"%016llx\"", (unsigned long long)answer);
-    if (pause_max_ms >= 0) {
-        printf(", \"pause_max_ms\": %.3f, \"collections\": %llu", pause_max_ms,
-               (unsigned long long)collection_count);
+    if (pauses.max_ms >= 0) {
+        printf(", \"pause_max_ms\": %.3f, \"pause_p99_ms\": %.3f"
+               ", \"pause_total_ms\": %.1f, \"collections\": %llu",
+               pauses.max_ms, pauses.p99_ms, pauses.total_ms,
+               (unsigned long long)pauses.collection_count);
     }
     va_list arguments;
     va_start(arguments, more);

@@ -54,8 +54,8 @@ static double median(double *values, int count) {
 
 static void say(uint64_t answer, double value, const char *more_name,
                 double more) {
-    bench_say(answer, bench_pause_max_ms(), bench_collection_count(),
-              ", \"value\": %.3f, \"%s\": %.3f", value, more_name, more);
+    bench_say(answer, bench_pauses(), ", \"value\": %.3f, \"%s\": %.3f", value,
+              more_name, more);
 }
 
 static struct cell *chain_build(long count) {

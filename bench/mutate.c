@@ -109,6 +109,6 @@ int main(int argc, char **argv) {
     if (position != node_count) {
         bench_fail("the list lost nodes");
     }
-    bench_say(answer, bench_pause_max_ms(), bench_collection_count(), "%s", "");
+    bench_say(answer, bench_pauses(), "%s", "");
     return 0;
 }

@@ -89,7 +89,7 @@ int main(int argc, char **argv) {
             bench_mix(answer ^ object_check(slots[i].object, slots[i].bytes));
     }
     uint64_t resident = bench_resident_bytes();
-    bench_say(answer, bench_pause_max_ms(), bench_collection_count(),
+    bench_say(answer, bench_pauses(),
               ", \"resident_over_live\": %.2f, \"live_mib\": %.1f",
               (double)resident / (double)live, (double)live / 0x1p20);
     return 0;

@@ -176,8 +176,7 @@ int main(int argc, char **argv) {
     if (total != (uint64_t)words + ((uint64_t)words + 3) / 4) {
         bench_fail("words were lost");
     }
-    bench_say(bench_mix(answer ^ folded), bench_pause_max_ms(),
-              bench_collection_count(), ", \"entries\": %zu",
+    bench_say(bench_mix(answer ^ folded), bench_pauses(), ", \"entries\": %zu",
               table.entry_count);
     return 0;
 }

@@ -8,11 +8,12 @@
 //
 // The parts: heap.h makes objects, type.h describes them, root.h keeps them,
 // thread.h is for unusual threads, collect.h for limits and figures, status.h
-// for why a call failed.
+// for why a call failed, barrier.h for implementers of languages.
 
 #ifndef LOAM_H
 #define LOAM_H
 
+#include <loam/barrier.h>
 #include <loam/collect.h>
 #include <loam/heap.h>
 #include <loam/root.h>

@@ -56,9 +56,9 @@ check_sources() {
 
 check_scripts() {
     local file
-    for file in dev .ci/run scripts/*; do
-        case $(head -1 "$file") in
-        *python3) python3 -c 'import ast, sys
+    for file in dev .ci/run scripts/* bench/run bench/driver/*.py; do
+        case $file:$(head -1 "$file") in
+        *python3 | *.py:*) python3 -c 'import ast, sys
 ast.parse(open(sys.argv[1]).read(), sys.argv[1])' "$file" || return ;;
         *) [[ -d $file ]] || bash -n "$file" || return ;;
         esac
@@ -112,6 +112,7 @@ check_all() {
     step "documented, reference up to date" scripts/reference check
     step "links of the documents" scripts/links
     step "headers alone, C11 C17 C++17" scripts/headers
+    step "a claimed word stays whole" scripts/claim
     step "floors: the check itself" scripts/floors --self-test
     step "gcc without warnings" build_of check
     step "floors" check_floors

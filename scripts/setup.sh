@@ -23,6 +23,8 @@ package_sign() {
     libcmocka-dev) echo /usr/include/cmocka.h ;;
     libgc-dev) echo /usr/include/gc.h ;;
     libmimalloc-dev) echo /usr/include/mimalloc.h ;;
+    golang-go) echo go ;;
+    openjdk-17-jdk-headless) echo javac ;;
     libclang-rt-14-dev) echo "/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a" ;;
     *) echo "$1" ;;
     esac
@@ -69,6 +71,19 @@ need() {
     installed=1
 }
 
+# need_if_possible PACKAGE... does without those that cannot be installed.
+need_if_possible() {
+    local package
+    for package in "$@"; do
+        package_is_there "$package" && continue
+        if (need "$package"); then
+            installed=1
+        else
+            say "Going on without $package."
+        fi
+    done
+}
+
 need_to_build() {
     need build-essential cmake ninja-build
 }
@@ -76,6 +91,9 @@ need_to_test() {
     need_to_build
     need pkg-config libcmocka-dev python3
 }
+# Languages that benchmarks are compared in.
+# shellcheck disable=SC2034
+peers=(golang-go openjdk-17-jdk-headless)
 need_to_bench() {
     need_to_build
     need pkg-config python3 libgc-dev libmimalloc-dev

@@ -54,6 +54,13 @@ static void json_types(FILE *to, const struct report *report) {
     fputc(']', to);
 }
 
+static void json_track(FILE *to, const struct report *report) {
+    fputs(",\"track\":", to);
+    json_string(to, report->track);
+    fputs(",\"track_reason\":", to);
+    json_string(to, report->track_reason);
+}
+
 static void json_report(FILE *to, const struct report *report) {
     fputs(",\"report\":{", to);
     uint64_t value;
@@ -62,6 +69,7 @@ static void json_report(FILE *to, const struct report *report) {
         fputs(i > 0 ? "," : "", to);
         json_number(to, name, value);
     }
+    json_track(to, report);
     json_types(to, report);
     fputs("},\"reason\":null", to);
 }

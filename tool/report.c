@@ -4,6 +4,8 @@
 //     loam-report 1
 //     collection_count 14
 //     ...                     a figure a line, named as in struct loam_stats
+//     track kernel userfaultfd ...
+//                             how written pages are known, and why
 //     type 7 336 9 432 struct word
 //     ...                     live objects and bytes, allocated objects and bytes
 //     end
@@ -53,6 +55,17 @@ static const struct {
     REPORT_FIGURE(thread_count),
     REPORT_FIGURE(marker_count),
     REPORT_FIGURE(type_count),
+    REPORT_FIGURE(full_count),
+    REPORT_FIGURE(minor_count),
+    REPORT_FIGURE(concurrent_count),
+    REPORT_FIGURE(full_pause_max_ns),
+    REPORT_FIGURE(minor_pause_max_ns),
+    REPORT_FIGURE(concurrent_pause_max_ns),
+    REPORT_FIGURE(given_up_count),
+    REPORT_FIGURE(dirty_page_count),
+    REPORT_FIGURE(compaction_count),
+    REPORT_FIGURE(moved_count),
+    REPORT_FIGURE(moved_bytes),
     {"elapsed_ns", offsetof(struct report, elapsed_ns)},
 };
 
@@ -126,6 +139,19 @@ static bool report_read_type(struct reader *reader, char *text) {
     return true;
 }
 
+// A word and a sentence.
+static bool report_read_track(struct reader *reader, const char *text) {
+    struct report *report = reader->report;
+    size_t length = strcspn(text, " ");
+    if (length == 0 || text[length] == '\0') {
+        return report_refuse(reader, "says not how pages are tracked, and why");
+    }
+    snprintf(report->track, sizeof report->track, "%.*s", (int)length, text);
+    snprintf(report->track_reason, sizeof report->track_reason, "%s",
+             text + length + 1);
+    return true;
+}
+
 static bool report_read_figure(struct reader *reader, const char *name,
                                char *text) {
     uint64_t value;
@@ -165,6 +191,9 @@ static bool report_read_line(struct reader *reader, char *line) {
     *space = '\0';
     if (strcmp(line, "type") == 0) {
         return report_read_type(reader, space + 1);
+    }
+    if (strcmp(line, "track") == 0) {
+        return report_read_track(reader, space + 1);
     }
     return report_read_figure(reader, line, space + 1);
 }

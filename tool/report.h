@@ -21,6 +21,8 @@ struct report_type {
 struct report {
     struct loam_stats stats; // a figure that the file lacks is 0
     uint64_t elapsed_ns;
+    char track[16];            // how written pages are known, or ""
+    char track_reason[176];    // and why so
     struct report_type *types; // as in the file: most live bytes first
     size_t type_count;
 };

@@ -103,10 +103,54 @@ static double show_percent(uint64_t part, uint64_t whole) {
     return whole == 0 ? 0 : 100.0 * (double)part / (double)whole;
 }
 
+// What there was of each kind; nothing in an older library's report.
+struct kind {
+    const char *name;
+    uint64_t count;
+    uint64_t pause_max_ns;
+};
+
+static void show_kinds(FILE *to, const struct loam_stats *stats,
+                       bool is_pause) {
+    const struct kind kinds[] = {
+        {"minor", stats->minor_count, stats->minor_pause_max_ns},
+        {"full", stats->full_count, stats->full_pause_max_ns},
+        {"concurrent", stats->concurrent_count, stats->concurrent_pause_max_ns},
+        {"given up", is_pause ? 0 : stats->given_up_count, 0},
+    };
+    const char *before = is_pause ? "" : ": ";
+    for (size_t i = 0; i < 4; i++) {
+        if (kinds[i].count > 0 && is_pause) {
+            fprintf(to, "%s%s %s", before, kinds[i].name,
+                    text_time(kinds[i].pause_max_ns).bytes);
+            before = ", ";
+        } else if (kinds[i].count > 0) {
+            fprintf(to, "%s%s %s", before, text_number(kinds[i].count).bytes,
+                    kinds[i].name);
+            before = ", ";
+        }
+    }
+}
+
+static void show_track(FILE *to, const struct report *report,
+                       struct look look) {
+    if (report->track[0] == '\0') {
+        return;
+    }
+    char *name = show_name(report->track, 12, look);
+    char *reason = show_name(report->track_reason, 46, look);
+    show_label(to, look, "write tracking");
+    fprintf(to, "%s: %s\n", name, reason);
+    free(name);
+    free(reason);
+}
+
 static void show_pauses(FILE *to, const struct loam_stats *stats,
                         struct look look) {
     show_label(to, look, "collections");
-    fprintf(to, "%s\n", text_number(stats->collection_count).bytes);
+    fprintf(to, "%s", text_number(stats->collection_count).bytes);
+    show_kinds(to, stats, false);
+    fputc('\n', to);
     show_label(to, look, "pauses");
     if (stats->collection_count == 0) {
         fputs("none\n", to);
@@ -116,12 +160,18 @@ static void show_pauses(FILE *to, const struct loam_stats *stats,
             text_time(stats->pause_median_ns).bytes,
             text_time(stats->pause_p99_ns).bytes, show_paint(look, SHOW_BOLD),
             text_time(stats->pause_max_ns).bytes, show_paint(look, SHOW_PLAIN));
+    if (stats->minor_count + stats->full_count + stats->concurrent_count > 0) {
+        show_label(to, look, "  longest of");
+        show_kinds(to, stats, true);
+        fputc('\n', to);
+    }
 }
 
 static void show_figures(FILE *to, const struct outcome *outcome,
                          struct look look) {
     const struct loam_stats *stats = &outcome->report.stats;
     show_pauses(to, stats, look);
+    show_track(to, &outcome->report, look);
 
     show_label(to, look, "allocated");
     fprintf(to, "%s in %s objects", text_size(stats->allocated_bytes).bytes,

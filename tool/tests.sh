@@ -4,8 +4,9 @@
 #
 # Each test is a sentence; the last line counts what failed.
 
-loam=$1
-[ -x "$loam" ] || { echo "usage: tests.sh PATH-OF-LOAM" >&2; exit 2; }
+program=$1
+[ -x "$program" ] || { echo "usage: tests.sh PATH-OF-LOAM" >&2; exit 2; }
+. "$(dirname "$0")/../tests/support/checks.sh"
 
 folder=$(mktemp -d) || exit 2
 trap 'rm -rf "$folder"' EXIT
@@ -14,33 +15,9 @@ mkdir tmp
 TMPDIR=$folder/tmp
 LC_ALL=C
 export TMPDIR LC_ALL
-failures=0
 unset LOAM_REPORT LOAM_LOG LOAM_HEAP_MAX LOAM_HEAP_MIN LOAM_GROWTH NO_COLOR
 
-# check SENTENCE COMMAND...: the command must succeed.
-check() {
-    sentence=$1
-    shift
-    if "$@"; then
-        echo "ok    $sentence"
-    else
-        echo "FAIL  $sentence"
-        sed 's/^/        out: /' out 2>/dev/null
-        sed 's/^/        err: /' err 2>/dev/null
-        failures=$((failures + 1))
-    fi
-}
-
-# run ARGUMENT...: runs the command, keeping out, err and $status.
-run() {
-    "$loam" "$@" >out 2>err
-    status=$?
-}
-
-status_is() { [ "$status" -eq "$1" ]; }
-err_has() { grep -qF -- "$1" err; }
 err_lacks() { ! grep -qF -- "$1" err; }
-out_has() { grep -qF -- "$1" out; }
 file_has() { grep -qF -- "$2" "$1"; }
 err_is_empty() { [ ! -s err ]; }
 nothing_is_left() { [ -z "$(ls -A tmp)" ]; }
@@ -58,6 +35,13 @@ pause_p99_ns 1900000
 pause_max_ns 2100000
 collector_cpu_ns 44000000
 process_cpu_ns 1420000000
+minor_count 11
+minor_pause_max_ns 310000
+full_count 2
+full_pause_max_ns 2100000
+concurrent_count 1
+concurrent_pause_max_ns 640000
+track kernel userfaultfd and PAGEMAP_SCAN passed the probe
 a_figure_of_a_newer_library 7
 elapsed_ns 1490000000
 type 120011 5760528 201000 9648000 struct posting
@@ -83,6 +67,12 @@ check "the report counts collections" err_has "collections     14"
 check "the report shows the median pause" err_has "median 420 us"
 check "the report shows the 99th percentile" err_has "percentile 1.90 ms"
 check "the report shows the longest pause" err_has "longest 2.10 ms"
+check "the report tells the kinds of collections apart" err_has \
+    "collections     14: 11 minor, 2 full, 1 concurrent"
+check "the report shows the longest pause of each kind" err_has \
+    "minor 310 us, full 2.10 ms, concurrent 640 us"
+check "the report says how writes are tracked, and why" err_has \
+    "write tracking  kernel: userfaultfd and PAGEMAP_SCAN passed the probe"
 check "the report shows what was allocated" \
     err_has "412 MiB in 9,812,331 objects, 277 MiB a second"
 check "the report shows what lives" err_has "12.4 MiB in 140,122 objects"
@@ -116,6 +106,8 @@ check "--json gives types" file_has kept.json \
 check "--json quotes names" file_has kept.json 'struct word \"quoted\\\"'
 check "--json gives the arguments" file_has kept.json \
     '"program":"./writes","arguments":["good.report"],"exit_status":0'
+check "--json says how writes are tracked" file_has kept.json \
+    '"track":"kernel","track_reason":"userfaultfd and'
 if command -v python3 >/dev/null; then
     check "--json is JSON" python3 -c \
         'import json; r = json.load(open("kept.json")); assert r["reason"] is None'
@@ -178,10 +170,12 @@ sed '3s/ .*/ 99999999999999999999999/' good.report >huge.report
 broken huge "a figure that is too large is refused" "line 3 has no whole number"
 sed '3s/ .*//' good.report >alone.report
 broken alone "a name without a figure is refused" "line 3 is"
+sed 's/^track .*/track kernel/' good.report >mute.report
+broken mute "tracking without a reason is refused" "line 19 says not how"
 sed 's/^type 7010 .*/type 7010 12 leaf/' good.report >short.report
-broken short "a type with too few numbers is refused" "line 17 is no type"
+broken short "a type with too few numbers is refused" "line 24 is no type"
 sed 's/^type 7010 .*/type 7010 1 2 3 /' good.report >nameless.report
-broken nameless "a type without a name is refused" "line 17 is no type"
+broken nameless "a type without a name is refused" "line 24 is no type"
 : >empty.report
 broken empty "an empty report is none" "no figures"
 
@@ -285,7 +279,7 @@ wait
 END
 chmod +x waits
 mkfifo ready.fifo
-"$loam" run --quiet ./waits >out 2>err &
+"$program" run --quiet ./waits >out 2>err &
 tool=$!
 read -r _ <ready.fifo
 kill -USR1 "$tool"
@@ -295,8 +289,4 @@ check "a signal is passed on" test -f heard
 check "... and the program's answer comes back" status_is 9
 
 echo
-if [ "$failures" -gt 0 ]; then
-    echo "$failures failed"
-    exit 1
-fi
-echo "all passed"
+checks_end

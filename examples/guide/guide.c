@@ -179,6 +179,32 @@ static void guide_limits(void) {
     loam_heap_max_set(0);
 }
 
+// Every pointer that is stored into a cons goes through loam_store.
+struct cons {
+    struct cons *head, *tail;
+};
+LOAM_TYPE_BARRIERED(struct cons, head, tail)
+
+static struct cons *cons_new(struct cons *head, struct cons *tail) {
+    struct cons *cons = loam_new(struct cons);
+    loam_store(&cons->head, head); // the first ones, too
+    loam_store(&cons->tail, tail);
+    return cons;
+}
+
+static void guide_stores(void) {
+    struct cons *list = NULL;
+    for (int i = 0; i < 1000; i++) {
+        list = cons_new(NULL, list);
+    }
+    loam_collect();
+    int count = 0;
+    for (struct cons *c = list; c; c = c->tail) {
+        count++;
+    }
+    assert(count == 1000);
+}
+
 int main(void) {
     guide_types();
     guide_tags();
@@ -186,6 +212,7 @@ int main(void) {
     guide_pin();
     guide_threads();
     guide_coroutines();
+    guide_stores();
     guide_limits();
     return 0;
 }

@@ -4,31 +4,10 @@
 
 program=$1
 here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../../tests/support/checks.sh"
 work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 2
-failures=0
-
-check() {
-    sentence=$1
-    shift
-    if "$@"; then
-        echo "ok    $sentence"
-    else
-        echo "FAIL  $sentence"
-        sed 's/^/        /' out err
-        failures=$((failures + 1))
-    fi
-}
-
-run() {
-    "$program" "$@" >out 2>err
-    status=$?
-}
-
-status_is() { [ "$status" -eq "$1" ]; }
-out_has() { grep -qF -- "$1" out; }
-err_has() { grep -qF -- "$1" err; }
 
 printf 'the cat\nthe dog and the cat\n' >one
 printf 'a dog\n\nThe End of 0xff42 days' >two
@@ -81,4 +60,4 @@ sed '1,/^$/d' many-threads >err
 check "answers do not depend on threads or collections" cmp out err
 check "... and there are answers" test -s out
 
-[ "$failures" -eq 0 ] || { echo "$failures failed"; exit 1; }
+checks_end

@@ -19,11 +19,33 @@ extern "C" {
 //   threads  any       collects  yes         cost  about 5 ns a live object
 void loam_collect(void);
 
+// loam_collect_minor runs a minor collection, which looks at what was made since
+// the last collection, and returns when what it found dead can be reused. Where
+// there are no generations now (see loam_generations_set) it is a full one.
+//
+//   threads  any       collects  yes         cost  about 5 ns a young live object
+void loam_collect_minor(void);
+
 // loam_release returns unused memory to the operating system now, instead of
 // when the program has been idle for a while, and says how many bytes.
 //
 //   threads  any       collects  never       cost  a system call a free run
 size_t loam_release(void);
+
+// loam_compact collects, moves objects out of sparsely filled memory, and returns
+// unused memory to the operating system; it says how many bytes. A pause is no
+// longer than a collection's where writes can be tracked (LOAM_LOG=track tells).
+//
+// An object moves only if all that refers to it are fields that LOAM_TYPE
+// describes: not if a stack, a register, static data, a root, memory without
+// a description or a mark function may refer to it, nor if it is pinned, its
+// address was taken with loam_address, or it is larger than 8 KiB. Call it only
+// in a program that has no other copies of its objects' addresses: no hash
+// of an address, no pointer kept as a number, in leaf memory, or one past the
+// end of an object. See the guide. LOAM_COMPACT=off lets nothing move.
+//
+//   threads  any       collects  yes         cost  some 100 ns a moved object
+size_t loam_compact(void);
 
 // loam_heap_max_set sets the largest heap in bytes (LOAM_HEAP_MAX), 0 for no
 // limit but the machine's. A limit under what is used now makes allocations
@@ -62,6 +84,62 @@ void loam_growth_set(unsigned percent);
 //   threads  any       collects  never       cost  a load
 unsigned loam_growth_get(void);
 
+// enum loam_choice says whether to use something, or to let the library decide.
+enum loam_choice {
+    LOAM_AUTO = 0,
+    LOAM_ON = 1,
+    LOAM_OFF = 2,
+};
+
+// loam_generations_set says whether there are minor collections
+// (LOAM_GENERATIONS), from the next full one on; LOAM_OFF makes the next one
+// full. LOAM_AUTO is the default: where the heap is large enough and where they
+// free enough. Without write tracking (loam_track_name) there are none.
+//
+//   threads  any       collects  never       cost  a store
+void loam_generations_set(enum loam_choice choice);
+
+// loam_generations_get returns what was set.
+//
+//   threads  any       collects  never       cost  a load
+enum loam_choice loam_generations_get(void);
+
+// loam_concurrent_set says whether full collections mark while the program runs
+// (LOAM_CONCURRENT), from the next one on. LOAM_AUTO is the default: where the
+// heap is large enough. Without write tracking none does.
+//
+//   threads  any       collects  never       cost  a store
+void loam_concurrent_set(enum loam_choice choice);
+
+// loam_concurrent_get returns what was set.
+//
+//   threads  any       collects  never       cost  a load
+enum loam_choice loam_concurrent_get(void);
+
+// loam_pause_target_set sets how long a pause should be at most, in nanoseconds
+// (LOAM_PAUSE_TARGET). 0 is the default, a millisecond. It is a wish: see the
+// guide for what makes pauses longer.
+//
+//   threads  any       collects  never       cost  a store
+void loam_pause_target_set(uint64_t ns);
+
+// loam_pause_target_get returns how long a pause should be at most.
+//
+//   threads  any       collects  never       cost  a load
+uint64_t loam_pause_target_get(void);
+
+// loam_track_name returns how the collector learns which pages the program has
+// written (LOAM_TRACK): "kernel", "barrier", "mprotect", or "none", and then
+// there are only full collections that stop the program.
+//
+//   threads  any       collects  never       cost  up to 1 ms, the first time
+const char *loam_track_name(void);
+
+// loam_track_reason returns why it is that one, in words.
+//
+//   threads  any       collects  never       cost  as loam_track_name
+const char *loam_track_reason(void);
+
 // struct loam_stats is what the collector has done so far. Times are in
 // nanoseconds, sizes in bytes; pauses are of single threads being stopped.
 struct loam_stats {
@@ -88,6 +166,17 @@ struct loam_stats {
     uint64_t thread_count;     // threads known now
     uint64_t marker_count;     // threads that mark, the collecting one too
     uint64_t type_count;
+    uint64_t full_count;       // collections that marked all in one stop
+    uint64_t minor_count;      // that looked at what was new
+    uint64_t concurrent_count; // that marked all beside the program
+    uint64_t full_pause_max_ns;
+    uint64_t minor_pause_max_ns;
+    uint64_t concurrent_pause_max_ns;
+    uint64_t given_up_count;   // minor ones that would have taken too long
+    uint64_t dirty_page_count; // written pages, visited again in stops
+    uint64_t compaction_count; // passes over the heap
+    uint64_t moved_count;      // objects moved, since the start
+    uint64_t moved_bytes;
 };
 
 // loam_stats_get fills *stats with the figures of this moment.

@@ -166,7 +166,12 @@ static inline uintptr_t loam_slot_claim_(struct loam_slot_ *slot,
     uintptr_t before = loam_claim_(
         &slot->stretch, cell_bytes - ((uintptr_t)1 << LOAM_STRETCH_SHIFT_));
     if (__builtin_expect((intptr_t)before >> LOAM_STRETCH_SHIFT_ > 0, 1)) {
-        return before & (((uintptr_t)1 << LOAM_STRETCH_SHIFT_) - 1);
+        uintptr_t cell =
+            loam_strip_(before, ((uintptr_t)1 << LOAM_STRETCH_SHIFT_) - 1);
+        if (cell == 0) {
+            __builtin_unreachable(); // so that no caller asks again
+        }
+        return cell;
     }
     return 0;
 }

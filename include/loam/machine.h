@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// loam/machine.h: the one instruction of the allocator that differs by machine.
+// loam/machine.h: the two instructions of the allocator that differ by machine.
 
 #ifndef LOAM_MACHINE_H
 #define LOAM_MACHINE_H
@@ -31,6 +31,24 @@ static inline uintptr_t loam_claim_(uintptr_t *word, uintptr_t addend) {
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     return before;
 #endif
+}
+
+// loam_strip_ returns the bits of a claimed word that the mask has. One
+// instruction takes it from the word, which a stopped thread's registers or
+// stack show to the collector, to the address: written in C, it would let the
+// compiler hold something else in between, such as the word shifted, and that
+// might be the only trace of a new object.
+//
+// Internal to the inline allocator; programs do not call it.
+static inline uintptr_t loam_strip_(uintptr_t word, uintptr_t mask) {
+#if defined(__x86_64__)
+    __asm__("andq %1, %0" : "+r"(word) : "r"(mask) : "cc");
+#elif defined(__aarch64__)
+    __asm__("and %0, %0, %1" : "+r"(word) : "rL"(mask));
+#else
+    word &= mask;
+#endif
+    return word;
 }
 
 #ifdef __cplusplus

@@ -9,6 +9,7 @@
 #define LOAM_ROOT_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -42,6 +43,14 @@ void *loam_pin(void *p);
 //
 //   threads  any       collects  never       cost  a lock and a look-up
 void loam_unpin(void *p);
+
+// loam_address returns p as a number that stays right: the object that p points
+// at or into will never be moved (see loam_compact). Unlike a pin it keeps
+// nothing alive. For hashing by address, and for keeping a pointer where the
+// collector does not look. 0 with loam_last_error when p is no object.
+//
+//   threads  any       collects  never       cost  about 5 ns
+uintptr_t loam_address(const void *p);
 
 // loam_keep_alive makes the compiler keep p until this point, where an
 // optimiser would otherwise have dropped the last pointer to the object.

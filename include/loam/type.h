@@ -83,6 +83,9 @@ struct loam_type_spec {
     const struct loam_field *fields; // for LOAM_SCAN_FIELDS
     size_t field_count;
     const void *unit; // the source file, set by LOAM_TYPE
+    // 1: every store of a pointer into such an object goes through loam_store,
+    // the first ones too; see loam/barrier.h.
+    int is_barriered;
 };
 
 // loam_type_define makes a type known at run time and returns it. Everything
@@ -157,32 +160,42 @@ static const char loam_unit_ __attribute__((unused)) = 0;
 #define LOAM_CAT_(a, b) LOAM_CAT2_(a, b)
 #define LOAM_CAT2_(a, b) a##b
 
-#define LOAM_TYPE_EMIT_(id, T, how, fn, fieldlist, count)                      \
+#define LOAM_TYPE_EMIT_(id, T, how, fn, fieldlist, count, barriered)           \
     static const struct loam_type_spec LOAM_CAT_(loam_spec_, id) = {           \
-        #T, sizeof(T), how, fn, fieldlist, count, &loam_unit_};                \
+        #T, sizeof(T), how, fn, fieldlist, count, &loam_unit_, barriered};     \
     static const struct loam_type_spec *const LOAM_CAT_(loam_spec_at_, id)     \
         __attribute__((used, section("loam_types"))) =                         \
             &LOAM_CAT_(loam_spec_, id);
 
-#define LOAM_TYPE_FIELDS_(id, T, ...)                                          \
+#define LOAM_TYPE_FIELDS_(id, barriered, T, ...)                               \
     static const struct loam_field LOAM_CAT_(loam_fields_, id)[] = {           \
         LOAM_EACH_(T, __VA_ARGS__)};                                           \
     LOAM_TYPE_EMIT_(id, T, LOAM_SCAN_FIELDS, NULL,                             \
                     LOAM_CAT_(loam_fields_, id),                               \
                     sizeof(LOAM_CAT_(loam_fields_, id)) /                      \
-                        sizeof(LOAM_CAT_(loam_fields_, id)[0]))
+                        sizeof(LOAM_CAT_(loam_fields_, id)[0]),                \
+                    barriered)
 
 // LOAM_TYPE(T, field, ...) describes where T keeps its pointers, for up to 32
 // fields. At file scope, without a semicolon, after T's definition.
-#define LOAM_TYPE(T, ...) LOAM_TYPE_FIELDS_(__COUNTER__, T, __VA_ARGS__)
+#define LOAM_TYPE(T, ...) LOAM_TYPE_FIELDS_(__COUNTER__, 0, T, __VA_ARGS__)
+
+// LOAM_TYPE_BARRIERED(T, field, ...) also says that all stores of pointers into
+// a T go through loam_store; see loam/barrier.h.
+#define LOAM_TYPE_BARRIERED(T, ...)                                            \
+    LOAM_TYPE_FIELDS_(__COUNTER__, 1, T, __VA_ARGS__)
 
 // LOAM_TYPE_LEAF(T) says that T holds no pointers into the heap.
 #define LOAM_TYPE_LEAF(T)                                                      \
-    LOAM_TYPE_EMIT_(__COUNTER__, T, LOAM_SCAN_LEAF, NULL, NULL, 0)
+    LOAM_TYPE_EMIT_(__COUNTER__, T, LOAM_SCAN_LEAF, NULL, NULL, 0, 0)
 
 // LOAM_TYPE_MARK(T, fn) says that fn, a loam_mark_fn, marks T's objects.
 #define LOAM_TYPE_MARK(T, fn)                                                  \
-    LOAM_TYPE_EMIT_(__COUNTER__, T, LOAM_SCAN_MARK, fn, NULL, 0)
+    LOAM_TYPE_EMIT_(__COUNTER__, T, LOAM_SCAN_MARK, fn, NULL, 0, 0)
+
+// LOAM_TYPE_MARK_BARRIERED(T, fn) is both.
+#define LOAM_TYPE_MARK_BARRIERED(T, fn)                                        \
+    LOAM_TYPE_EMIT_(__COUNTER__, T, LOAM_SCAN_MARK, fn, NULL, 0, 1)
 
 // LOAM_NESTED(f, U): field f is a struct U or an array of U, described itself.
 #define LOAM_NESTED(f, U) (LOAM_FIELD_NESTED, f, U)

@@ -24,8 +24,26 @@ void lm_budget_set(size_t bytes, size_t live_bytes) {
     __atomic_store_n(&budget_bytes, value, __ATOMIC_RELAXED);
 }
 
+static int64_t budget_low; // 0: none, or it has been passed
+static void (*budget_listener)(void);
+
+void lm_budget_listen(void (*fn)(void)) {
+    budget_listener = fn;
+}
+
+void lm_budget_set_low(size_t bytes) {
+    int64_t low = bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes;
+    __atomic_store_n(&budget_low, low, __ATOMIC_RELAXED);
+}
+
 void lm_budget_charge(size_t bytes) {
-    __atomic_sub_fetch(&budget_bytes, (int64_t)bytes, __ATOMIC_RELAXED);
+    int64_t left =
+        __atomic_sub_fetch(&budget_bytes, (int64_t)bytes, __ATOMIC_RELAXED);
+    int64_t low = __atomic_load_n(&budget_low, __ATOMIC_RELAXED);
+    if (low && left < low &&
+        __atomic_exchange_n(&budget_low, 0, __ATOMIC_RELAXED)) {
+        budget_listener();
+    }
 }
 
 void lm_budget_refund(size_t bytes) {
@@ -36,6 +54,11 @@ void lm_budget_refund(size_t bytes) {
         // What was charged to an earlier budget gives nothing to this one.
         __atomic_sub_fetch(&budget_bytes, left - whole, __ATOMIC_RELAXED);
     }
+}
+
+size_t lm_budget_over(void) {
+    int64_t left = __atomic_load_n(&budget_bytes, __ATOMIC_RELAXED);
+    return left < 0 ? (size_t)-left : 0;
 }
 
 size_t lm_budget_left(void) {

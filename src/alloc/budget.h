@@ -25,6 +25,17 @@ void lm_budget_charge(size_t bytes);
 // lm_budget_refund puts bytes back, when they were charged and not used.
 void lm_budget_refund(size_t bytes);
 
+// lm_budget_listen sets what is called once when a budget falls to its low
+// mark: a collection beside the program should begin now, to end before the
+// budget does. The callee holds whatever locks the charging thread holds.
+void lm_budget_listen(void (*fn)(void));
+
+// lm_budget_set_low sets the mark of the budget under way; 0: none.
+void lm_budget_set_low(size_t bytes);
+
+// lm_budget_over returns by how much it is exceeded.
+size_t lm_budget_over(void);
+
 // lm_budget_left returns what is left, 0 when it is spent.
 size_t lm_budget_left(void);
 

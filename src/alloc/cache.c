@@ -71,7 +71,7 @@ void lm_cache_abandon(struct lm_cache *cache) {
         memset(cache->slots, 0, CACHE_SLOT_BYTES);
     }
     cache->active_count = 0;
-    cache->stash_count = 0;
+    memset(cache->stash, 0, sizeof cache->stash);
     lm_cache_idle(cache);
 }
 
@@ -83,7 +83,6 @@ static void slot_set(struct lm_slot *slot, const struct lm_kind *k,
         memset((void *)start, 0, count * k->cell_bytes); // NOLINT
     }
     slot->taken_count += count;
-    slot->begin = start;
     slot->stretch = start | (uintptr_t)count << LOAM_STRETCH_SHIFT_;
 }
 
@@ -146,12 +145,17 @@ static void slot_begin_block(struct lm_cache *cache, uint32_t kind,
 
 // ---- Freed cells ---------------------------------------------------------------
 
-// Of two threads that free the same object at once one finds the bit clear.
+// Of two threads that free the same cell at once one finds the bit clear.
 // Relaxed: the block's entry orders it against who takes the block.
-bool lm_cache_unset(const struct lm_object *o) {
+static bool cell_unset(const struct lm_object *o) {
     uint64_t bit = (uint64_t)1 << (o->cell % 64);
-    uint64_t *word = &lm_space.bits[o->block].pair[o->cell / 64][lm_space.live];
-    return __atomic_fetch_and(word, ~bit, __ATOMIC_RELAXED) & bit;
+    uint64_t *pair = lm_space.bits[o->block].pair[o->cell / 64];
+    if (lm_space.is_marking || lm_space.is_sticky) {
+        // A marker that sets it again only delays the cell's reuse.
+        __atomic_fetch_and(&pair[1 - lm_space.live], ~bit, __ATOMIC_RELAXED);
+    }
+    return __atomic_fetch_and(&pair[lm_space.live], ~bit, __ATOMIC_RELAXED) &
+           bit;
 }
 
 bool lm_cache_free(struct lm_cache *cache, const struct lm_object *o) {
@@ -160,7 +164,7 @@ bool lm_cache_free(struct lm_cache *cache, const struct lm_object *o) {
     // taken any moment, and whoever takes it then owns the cell. In such a
     // block the cleared bit is enough.
     bool is_taken = lm_sweep_is_taken(o->block);
-    if (!lm_cache_unset(o)) {
+    if (!cell_unset(o)) {
         return false;
     }
     cache->freed_bytes += lm_kinds[o->kind].cell_bytes;
@@ -193,36 +197,36 @@ static bool slot_next_freed(struct lm_slot *slot, uint32_t kind) {
     }
     slot->freed = next;
     lm_find_cell(start, &object);
-    __atomic_fetch_or(
-        &lm_space.bits[object.block].pair[object.cell / 64][lm_space.live],
-        (uint64_t)1 << (object.cell % 64), __ATOMIC_RELAXED);
+    uint64_t bit = (uint64_t)1 << (object.cell % 64);
+    uint64_t *pair = lm_space.bits[object.block].pair[object.cell / 64];
     slot_set(slot, &lm_kinds[kind], start, 1, false);
+    __atomic_fetch_or(&pair[lm_space.live], bit, __ATOMIC_RELAXED);
     return true;
 }
 
 // ---- Blocks ---------------------------------------------------------------------
 
 // A free block for this thread, from its stash or the pool.
-static enum lm_run_result stash_take(struct lm_cache *cache, bool can_grow,
-                                     uint32_t *block, bool *is_clean) {
-    if (cache->stash_count == 0) {
+static enum lm_run_result stash_take(struct lm_stash *stash, enum lm_zone zone,
+                                     bool can_grow, uint32_t *block,
+                                     bool *is_clean) {
+    if (stash->count == 0) {
         struct lm_run run;
         size_t count = LM_STASH_BLOCKS;
-        enum lm_run_result r = lm_run_take(count, 1, can_grow, &run);
+        enum lm_run_result r = lm_run_take(count, 1, zone, can_grow, &run);
         if (r != LM_RUN_OK) {
             count = 1;
-            r = lm_run_take(count, 1, can_grow, &run);
+            r = lm_run_take(count, 1, zone, can_grow, &run);
         }
         if (r != LM_RUN_OK) {
             return r;
         }
-        cache->stash_first = (uint32_t)run.block;
-        cache->stash_count = (uint32_t)count;
-        cache->stash_is_clean = run.is_clean;
+        *stash = (struct lm_stash){(uint32_t)run.block, (uint32_t)count,
+                                   run.is_clean};
     }
-    *block = cache->stash_first++;
-    *is_clean = cache->stash_is_clean;
-    cache->stash_count--;
+    *block = stash->first++;
+    *is_clean = stash->is_clean;
+    stash->count--;
     return LM_RUN_OK;
 }
 
@@ -244,21 +248,23 @@ static enum lm_refill block_find(struct lm_cache *cache, uint32_t kind,
     }
     uint32_t block;
     bool is_clean;
-    if (cache->stash_count == 0 && heap_is_large()) {
+    enum lm_zone zone = lm_kind_zone(&lm_kinds[kind]);
+    struct lm_stash *stash = &cache->stash[zone];
+    if (stash->count == 0 && heap_is_large()) {
         lm_sweep_some(CACHE_SWEEP_BLOCKS, NULL);
     }
-    enum lm_run_result r = stash_take(cache, false, &block, &is_clean);
+    enum lm_run_result r = stash_take(stash, zone, false, &block, &is_clean);
     if (r != LM_RUN_OK) {
         size_t freed;
         lm_sweep_some(CACHE_SWEEP_BLOCKS, &freed);
-        r = freed ? stash_take(cache, false, &block, &is_clean) : r;
+        r = freed ? stash_take(stash, zone, false, &block, &is_clean) : r;
     }
     if (r != LM_RUN_OK) {
-        r = stash_take(cache, true, &block, &is_clean);
+        r = stash_take(stash, zone, true, &block, &is_clean);
     }
     if (r != LM_RUN_OK) {
         lm_sweep_rest();
-        r = stash_take(cache, true, &block, &is_clean);
+        r = stash_take(stash, zone, true, &block, &is_clean);
     }
     if (r != LM_RUN_OK) {
         return r == LM_RUN_LIMIT ? LM_REFILL_LIMIT : LM_REFILL_REFUSED;
@@ -351,9 +357,12 @@ static void cache_retire(struct lm_cache *cache) {
         lm_budget_refund(slot_retire(&cache->slots[kind], &lm_kinds[kind]));
     }
     cache->active_count = 0;
-    if (cache->stash_count) {
-        lm_run_give(cache->stash_first, cache->stash_count);
-        cache->stash_count = 0;
+    for (enum lm_zone zone = LM_ZONE_SCANNED; zone < LM_ZONES; zone++) {
+        struct lm_stash *stash = &cache->stash[zone];
+        if (stash->count) {
+            lm_run_give(stash->first, stash->count, zone);
+            stash->count = 0;
+        }
     }
 }
 
@@ -390,12 +399,7 @@ LM_NO_SANITIZE void lm_cache_allocated(uint64_t counts[LM_KIND_MAX]) {
     lm_lock_release(&cache_table.lock);
 }
 
-// ---- Beginning, end and fork -----------------------------------------------
-
-bool lm_cache_init(void) {
-    memset(&cache_table, 0, sizeof cache_table);
-    return true;
-}
+// ---- End and fork ----------------------------------------------------------
 
 void lm_cache_fini(void) {
     while (cache_table.all) {

@@ -24,9 +24,8 @@
 //   slot.1  The cells of the stretch are free, adjacent, of this kind, and zero
 //           where the kind promises it.
 //   slot.2  A count of zero or less means that the stretch is used up.
-struct lm_slot {
+struct __attribute__((aligned(sizeof(struct loam_slot_)))) lm_slot {
     uintptr_t stretch; // count and next address, see loam/heap.h
-    uintptr_t begin;   // where the stretch began
     uintptr_t block_start;
     uint32_t block;      // 0: none, and the slot is not in the active list
     uint16_t word_index; // the next word of free cells to look at
@@ -34,7 +33,6 @@ struct lm_slot {
     uint8_t is_active;
     uintptr_t freed;      // cells freed by this thread, linked, or 0
     uint64_t taken_count; // cells in stretches since the last retirement
-    uintptr_t spare[2];
     uint64_t word[LM_CELL_WORDS]; // free cells not yet in a stretch
 };
 
@@ -52,10 +50,12 @@ struct lm_cache {
     struct lm_cache *next_idle;
     struct lm_slot *slots; // LM_KIND_MAX of them
     uint32_t active_count;
-    uint32_t slow_count;  // for torture
-    uint32_t stash_first; // free blocks taken from the pool
-    uint32_t stash_count;
-    bool stash_is_clean;
+    uint32_t slow_count; // for torture
+    struct lm_stash {
+        uint32_t first;
+        uint32_t count;
+        bool is_clean;
+    } stash[LM_ZONES];            // free blocks taken from the pool
     uint64_t freed_bytes;         // by loam_free, since the start
     uint16_t active[LM_KIND_MAX]; // kinds whose slot is in use
 };
@@ -87,9 +87,6 @@ enum lm_refill lm_cache_refill(struct lm_cache *cache, uint32_t kind,
 // clear already.
 bool lm_cache_free(struct lm_cache *cache, const struct lm_object *object);
 
-// lm_cache_unset clears an object's bit; false when it was clear.
-bool lm_cache_unset(const struct lm_object *object);
-
 // lm_cache_retire_all gives back what all caches hold. The program is stopped.
 void lm_cache_retire_all(void);
 
@@ -100,7 +97,6 @@ uint64_t lm_cache_freed_bytes(void);
 // out since the last retirement, which the kind's own figure does not have.
 void lm_cache_allocated(uint64_t counts[LM_KIND_MAX]);
 
-bool lm_cache_init(void);
 void lm_cache_fini(void);
 void lm_cache_fork_prepare(void);
 void lm_cache_fork_done(bool in_child);

@@ -17,30 +17,31 @@
 #define LARGE_SWEEP_FACTOR 4
 
 static enum lm_run_result large_take(size_t count, size_t align,
-                                     struct lm_run *run) {
+                                     enum lm_zone zone, struct lm_run *run) {
     if (lm_run_used() << LM_BLOCK_SHIFT > lm_budget_heap_bytes()) {
         lm_sweep_some(count * LARGE_SWEEP_FACTOR, NULL);
     }
-    enum lm_run_result r = lm_run_take(count, align, false, run);
+    enum lm_run_result r = lm_run_take(count, align, zone, false, run);
     if (r != LM_RUN_OK) {
         size_t freed;
         lm_sweep_some(count * LARGE_SWEEP_FACTOR, &freed);
-        r = freed ? lm_run_take(count, align, false, run) : r;
+        r = freed ? lm_run_take(count, align, zone, false, run) : r;
     }
     if (r != LM_RUN_OK) {
-        r = lm_run_take(count, align, true, run);
+        r = lm_run_take(count, align, zone, true, run);
     }
     if (r != LM_RUN_OK) {
         lm_sweep_rest();
-        r = lm_run_take(count, align, true, run);
+        r = lm_run_take(count, align, zone, true, run);
     }
     return r;
 }
 
-static void large_make_body(size_t head, size_t from, size_t to) {
+static void large_make_body(size_t head, uint32_t kind, size_t from,
+                            size_t to) {
     for (size_t i = from; i < to; i++) {
-        lm_block_store(head + i,
-                       (struct lm_block){(uint32_t)i, 0, LM_BLOCK_BODY, 0});
+        lm_block_store(head + i, (struct lm_block){(uint32_t)i, (uint16_t)kind,
+                                                   LM_BLOCK_BODY, 0});
     }
 }
 
@@ -53,7 +54,8 @@ enum lm_refill lm_large_new(uint32_t kind, size_t bytes, size_t align,
     if (!can_exceed && lm_budget_left() == 0) {
         return LM_REFILL_BUDGET;
     }
-    enum lm_run_result r = large_take(count, align_blocks, &run);
+    enum lm_run_result r =
+        large_take(count, align_blocks, lm_kind_zone(k), &run);
     if (r != LM_RUN_OK) {
         return r == LM_RUN_LIMIT ? LM_REFILL_LIMIT : LM_REFILL_REFUSED;
     }
@@ -65,9 +67,9 @@ enum lm_refill lm_large_new(uint32_t kind, size_t bytes, size_t align,
     lm_space.large_bytes[head] = bytes;
     lm_space.bits[head].pair[0][lm_space.live] = 1;
     lm_space.bits[head].pair[0][1 - lm_space.live] = 0;
-    large_make_body(head, 1, count);
-    lm_block_store(head,
-                   (struct lm_block){0, (uint16_t)kind, LM_BLOCK_HEAD, 0});
+    large_make_body(head, kind, 1, count);
+    lm_block_store(head, (struct lm_block){0, (uint16_t)kind, LM_BLOCK_HEAD,
+                                           (uint8_t)(2 * lm_space.cycle - 1)});
     lm_sweep_add_large(kind, head);
     __atomic_fetch_add(&k->allocated_count, 1, __ATOMIC_RELAXED);
     __atomic_fetch_add(&k->allocated_bytes, bytes, __ATOMIC_RELAXED);
@@ -75,26 +77,36 @@ enum lm_refill lm_large_new(uint32_t kind, size_t bytes, size_t align,
     return LM_REFILL_OK;
 }
 
-void lm_large_free(uint32_t kind, uint32_t block) {
-    size_t count = lm_find_run_blocks(lm_space.large_bytes[block]);
-    lm_sweep_remove_large(kind, block);
-    lm_run_give(block, count);
-    lm_budget_refund(count << LM_BLOCK_SHIFT);
+size_t lm_large_free(uint32_t kind, uint32_t block) {
+    size_t bytes = lm_space.large_bytes[block];
+    if (!lm_sweep_remove_large(kind, block)) {
+        return 0;
+    }
+    if (!lm_space.is_marking) {
+        size_t count = lm_find_run_blocks(bytes);
+        lm_run_give(block, count, lm_kind_zone(&lm_kinds[kind]));
+        lm_budget_refund(count << LM_BLOCK_SHIFT);
+    }
+    return bytes;
 }
 
 bool lm_large_resize(uint32_t kind, uint32_t block, size_t bytes) {
     size_t old_bytes = lm_space.large_bytes[block];
     size_t have = lm_find_run_blocks(old_bytes);
     size_t need = lm_find_run_blocks(bytes);
+    enum lm_zone zone = lm_kind_zone(&lm_kinds[kind]);
     bool is_clean = false;
+    if (need != have && lm_space.is_marking) {
+        return false; // a marker may be in the middle of it
+    }
     if (need > have) {
-        if (!lm_run_extend(block + have, need - have, &is_clean)) {
+        if (!lm_run_extend(block + have, need - have, zone, &is_clean)) {
             return false;
         }
-        large_make_body(block, have, need);
+        large_make_body(block, kind, have, need);
         lm_budget_charge((need - have) << LM_BLOCK_SHIFT);
     } else if (need < have) {
-        lm_run_give(block + need, have - need);
+        lm_run_give(block + need, have - need, zone);
         lm_budget_refund((have - need) << LM_BLOCK_SHIFT);
     }
     if (lm_kinds[kind].is_zeroed && bytes > old_bytes) {

@@ -15,8 +15,9 @@
 enum lm_refill lm_large_new(uint32_t kind, size_t bytes, size_t align,
                             bool can_exceed, void **object);
 
-// lm_large_free gives an object's run back at once. Its bit is clear already.
-void lm_large_free(uint32_t kind, uint32_t block);
+// lm_large_free gives an object's run back at once and returns its size; 0 when
+// another has freed it already.
+size_t lm_large_free(uint32_t kind, uint32_t block);
 
 // lm_large_resize changes the size in place, into free blocks behind it or by
 // giving the last ones back. False when it does not fit.

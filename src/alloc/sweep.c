@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT
 // sweep.c: lists of blocks, and reading their bitmaps.
 //
-//   sweep.1  Each block in state CELLS is in exactly one list of its kind.
+//   sweep.1  Each block in state CELLS is in exactly one list of its kind, unless
+//            it is being evacuated.
 //   sweep.2  All cells of a taken block count as allocated, but for those that
 //            loam_free has cleared since.
 //   sweep.3  A block outside the unswept list has a clear mark side.
+//   sweep.4  Outside a collection the bit of a large object is cleared only by
+//            who takes it out of its kind's list at the same time, under the
+//            kind's lock: so one alone gives its run back.
 
 #include "alloc/sweep.h"
 
@@ -12,6 +16,8 @@
 #include "base/check.h"
 #include "heap/find.h"
 #include "heap/run.h"
+
+#include <string.h>
 
 // ---- Lists -------------------------------------------------------------------
 
@@ -52,38 +58,74 @@ static unsigned word_count(const struct lm_kind *k) {
     return (k->cell_count + 63u) / 64;
 }
 
-static void block_set_taken(uint32_t block) {
-    struct lm_block entry = lm_block_load(block);
-    entry.flags = (uint8_t)lm_space.cycle;
-    // Release: whoever sees the block taken sees its cells allocated.
-    lm_block_store(block, entry);
+// A marker may be setting LM_BLOCK_RESCAN at the same time. Release: whoever
+// sees the block taken sees its cells allocated.
+static void block_set_taken(uint32_t block, bool is_young) {
+    uint8_t *flags = &lm_space.block[block].flags;
+    uint8_t taken = (uint8_t)(2 * lm_space.cycle - is_young);
+    uint8_t was = __atomic_load_n(flags, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(flags, &was,
+                                        (was & LM_BLOCK_RESCAN) | taken, true,
+                                        __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {
+    }
 }
 
 bool lm_sweep_is_taken(uint32_t block) {
-    struct lm_block entry = lm_block_load(block);
-    return (entry.flags & LM_BLOCK_CYCLE) == lm_space.cycle;
+    unsigned taken = lm_block_load(block).flags & LM_BLOCK_TAKEN;
+    return taken && (taken + 1) / 2 == lm_space.cycle;
 }
 
-// Reads the free cells off, makes them all allocated and clears the marks.
-// A loam_free that comes between the load and the store is lost, and its cell
-// found by the next collection. Relaxed: block_set_taken orders them.
-static void block_take(const struct lm_kind *k, struct lm_free_cells *cells) {
-    struct lm_bits *bits = &lm_space.bits[cells->block];
-    unsigned live = lm_space.live;
+// Reads the free cells off.
+static void block_read(const struct lm_kind *k, struct lm_free_cells *cells) {
+    const struct lm_bits *bits = &lm_space.bits[cells->block];
     cells->count = 0;
     for (unsigned i = 0; i < LM_CELL_WORDS; i++) {
         cells->word[i] = 0;
     }
     for (unsigned i = 0; i < word_count(k); i++) {
-        uint64_t valid = lm_bits_valid(k->cell_count, i);
-        uint64_t *word = &bits->pair[i][live];
-        uint64_t free = valid & ~__atomic_load_n(word, __ATOMIC_RELAXED);
-        __atomic_store_n(word, valid, __ATOMIC_RELAXED);
-        bits->pair[i][1 - live] = 0;
+        uint64_t free =
+            lm_bits_valid(k->cell_count, i) &
+            ~__atomic_load_n(&bits->pair[i][lm_space.live], __ATOMIC_RELAXED);
         cells->word[i] = free;
         cells->count += lm_bits_count(free);
     }
-    block_set_taken(cells->block);
+}
+
+// A cell may be met by a marker beside the program before it is handed out.
+static void cells_zero(const struct lm_kind *k, struct lm_free_cells *cells) {
+    char *start = lm_space_address(cells->block);
+    if (!k->is_zeroed || cells->is_clean) {
+        return;
+    }
+    for (unsigned i = 0; i < word_count(k); i++) {
+        for (uint64_t rest = cells->word[i]; rest; rest &= rest - 1) {
+            size_t cell = i * 64u + lm_bits_first(rest);
+            memset(start + cell * k->cell_bytes, 0, k->cell_bytes);
+        }
+    }
+    cells->is_clean = true;
+}
+
+// Makes the free cells allocated. The marks: a marking under way goes on; with
+// generations they keep which objects are old; else they are cleared. A loam_free that comes between the load and the store
+// is lost, and its cell found by the next collection. Relaxed: block_set_taken
+// orders them.
+static void block_take(const struct lm_kind *k, struct lm_free_cells *cells) {
+    uint64_t(*pair)[2] = lm_space.bits[cells->block].pair;
+    unsigned live = lm_space.live;
+    block_read(k, cells);
+    if (lm_space.is_marking) {
+        cells_zero(k, cells);
+    }
+    for (unsigned i = 0; i < word_count(k); i++) {
+        uint64_t valid = lm_bits_valid(k->cell_count, i);
+        uint64_t old = valid & ~cells->word[i];
+        if (!lm_space.is_marking) {
+            pair[i][1 - live] = lm_space.is_sticky && cells->count ? old : 0;
+        }
+        __atomic_store_n(&pair[i][live], valid, __ATOMIC_RELAXED);
+    }
+    block_set_taken(cells->block, cells->count > 0);
 }
 
 // Clears the marks of a block that stays in a list, and the number of the cycle
@@ -91,16 +133,19 @@ static void block_take(const struct lm_kind *k, struct lm_free_cells *cells) {
 // how many cells are allocated.
 static unsigned block_clean(const struct lm_kind *k, uint32_t block) {
     struct lm_bits *bits = &lm_space.bits[block];
-    struct lm_block entry = lm_block_load(block);
-    entry.flags = 0;
-    lm_block_store(block, entry);
     unsigned live = lm_space.live;
     unsigned count = 0;
     for (unsigned i = 0; i < word_count(k); i++) {
         count += lm_bits_count(
             __atomic_load_n(&bits->pair[i][live], __ATOMIC_RELAXED));
+    }
+    if (lm_space.is_marking) {
+        return count; // the marks are of this marking, and so is the flag
+    }
+    for (unsigned i = 0; i < word_count(k); i++) {
         bits->pair[i][1 - live] = 0;
     }
+    __atomic_store_n(&lm_space.block[block].flags, 0, __ATOMIC_RELEASE);
     return count;
 }
 
@@ -143,9 +188,13 @@ void lm_sweep_format(uint32_t kind, uint32_t block, bool is_clean,
         bits->pair[i][lm_space.live] = cells->word[i];
         bits->pair[i][1 - lm_space.live] = 0;
     }
+    if (lm_space.is_marking) {
+        cells_zero(k, cells);
+    }
+    lm_space.is_fixed[block] = false;
     lm_block_store(block,
                    (struct lm_block){k->scale, (uint16_t)kind, LM_BLOCK_CELLS,
-                                     (uint8_t)lm_space.cycle});
+                                     (uint8_t)(2 * lm_space.cycle - 1)});
     lm_lock_acquire(&k->lock);
     list_append(&k->taken, block);
     lm_lock_release(&k->lock);
@@ -155,8 +204,8 @@ void lm_sweep_untake(uint32_t block, const uint64_t word[LM_CELL_WORDS]) {
     struct lm_bits *bits = &lm_space.bits[block];
     for (unsigned i = 0; i < LM_CELL_WORDS; i++) {
         if (word[i]) {
-            __atomic_fetch_and(&bits->pair[i][lm_space.live], ~word[i],
-                               __ATOMIC_RELAXED);
+            __atomic_fetch_and(&bits->pair[i][0], ~word[i], __ATOMIC_RELAXED);
+            __atomic_fetch_and(&bits->pair[i][1], ~word[i], __ATOMIC_RELAXED);
         }
     }
 }
@@ -175,14 +224,14 @@ static bool kind_sweep_one(struct lm_kind *k, bool *is_freed) {
     unsigned count = block_clean(k, block);
     *is_freed = count == 0;
     if (count == k->cell_count) {
-        block_set_taken(block);
-        list_append(&k->taken, block);
+        block_set_taken(block, false);
+        list_append(&k->full, block);
     } else if (count > 0) {
         list_append(&k->partial, block);
     }
     lm_lock_release(&k->lock);
     if (*is_freed) {
-        lm_run_give(block, 1);
+        lm_run_give(block, 1, lm_kind_zone(k));
     }
     return true;
 }
@@ -249,28 +298,181 @@ size_t lm_sweep_dead_blocks(void) {
 
 // ---- Around a collection -----------------------------------------------------
 
+static void list_clean(const struct lm_kind *k,
+                       const struct lm_block_list *list) {
+    for (uint32_t b = list->first; b; b = lm_space.next[b]) {
+        block_clean(k, b);
+    }
+}
+
 void lm_sweep_prepare(void) {
     for (uint32_t kind = 1; kind < lm_kind_count(); kind++) {
         struct lm_kind *k = &lm_kinds[kind];
-        if (k->cell_bytes == 0) {
-            continue;
+        if (k->cell_bytes) {
+            list_clean(k, &k->unswept);
         }
-        for (uint32_t b = k->unswept.first; b; b = lm_space.next[b]) {
-            block_clean(k, b);
+        if (k->cell_bytes && lm_space.is_sticky) {
+            // Which objects are old is of no interest to a collection of all.
+            list_clean(k, &k->taken);
         }
     }
 }
 
 void lm_sweep_begin(void) {
     lm_space.live = 1 - lm_space.live;
-    lm_space.cycle = lm_space.cycle % 127 + 1;
+    lm_space.cycle = lm_space.cycle % LM_CYCLE_MAX + 1;
     for (uint32_t kind = 1; kind < lm_kind_count(); kind++) {
         struct lm_kind *k = &lm_kinds[kind];
         if (k->cell_bytes) {
             list_splice(&k->unswept, &k->partial);
             list_splice(&k->unswept, &k->taken);
+            list_splice(&k->unswept, &k->full);
         }
     }
+}
+
+// ---- Around a minor collection --------------------------------------------------
+
+// What is marked is what is alive, and old from now on.
+static void block_promote(const struct lm_kind *k, uint32_t block) {
+    uint64_t(*pair)[2] = lm_space.bits[block].pair;
+    unsigned live = lm_space.live;
+    unsigned words = k->cell_bytes ? word_count(k) : 1;
+    for (unsigned i = 0; i < words; i++) {
+        pair[i][live] = pair[i][1 - live];
+        pair[i][1 - live] = 0;
+    }
+    lm_space.block[block].flags = 0;
+}
+
+// Blocks with young objects go where the next cells are taken first: they are
+// in the cache.
+static void kind_promote(struct lm_kind *k) {
+    struct lm_block_list young = {0, 0};
+    uint32_t block;
+    while ((block = list_pop(&k->taken)) != 0) {
+        if (lm_block_is_young(lm_space.block[block])) {
+            block_promote(k, block);
+            list_append(&young, block);
+        } else {
+            list_append(&k->full, block);
+        }
+    }
+    list_splice(&young, &k->unswept);
+    k->unswept = young;
+}
+
+// Runs of young large objects that died, linked by lm_space.next.
+static uint32_t sweep_dead_runs;
+
+static void large_unlink(struct lm_kind *k, uint32_t block);
+
+// The young ones are the first of the list.
+static void large_promote(struct lm_kind *k) {
+    uint32_t b = k->taken.first;
+    while (b && lm_block_is_young(lm_space.block[b])) {
+        uint32_t next = lm_space.next[b];
+        block_promote(k, b);
+        if (lm_space.bits[b].pair[0][lm_space.live]) {
+            k->live_bytes += lm_space.large_bytes[b];
+        } else {
+            large_unlink(k, b);
+            lm_space.next[b] = sweep_dead_runs;
+            sweep_dead_runs = b;
+        }
+        b = next;
+    }
+}
+
+void lm_sweep_begin_minor(void) {
+    bool is_last = lm_space.cycle == LM_CYCLE_MAX;
+    for (uint32_t kind = 1; kind < lm_kind_count(); kind++) {
+        struct lm_kind *k = &lm_kinds[kind];
+        if (k->cell_bytes && is_last) {
+            // Numbers begin anew; none of the old ones may be left in a block.
+            list_clean(k, &k->unswept);
+        }
+        if (k->cell_bytes) {
+            kind_promote(k);
+        } else {
+            large_promote(k);
+        }
+    }
+    lm_space.cycle = lm_space.cycle % LM_CYCLE_MAX + 1;
+}
+
+void lm_sweep_dead_runs(void) {
+    while (sweep_dead_runs) {
+        uint32_t b = sweep_dead_runs;
+        sweep_dead_runs = lm_space.next[b];
+        lm_run_give(b, lm_find_run_blocks(lm_space.large_bytes[b]),
+                    lm_kind_zone(&lm_kinds[lm_block_load(b).kind]));
+    }
+}
+
+void lm_sweep_each_young(void (*fn)(void *, uint32_t block), void *argument) {
+    for (uint32_t kind = 1; kind < lm_kind_count(); kind++) {
+        const struct lm_kind *k = &lm_kinds[kind];
+        uint32_t b = k->is_leaf || k->cell_bytes == 0 ? 0 : k->taken.first;
+        for (; b; b = lm_space.next[b]) {
+            if (lm_block_is_young(lm_space.block[b])) {
+                fn(argument, b);
+            }
+        }
+    }
+}
+
+void lm_sweep_forget_marks(void) {
+    size_t end = lm_space_used_blocks();
+    for (size_t b = 1; b < end; b++) {
+        for (unsigned i = 0; i < LM_CELL_WORDS; i++) {
+            lm_space.bits[b].pair[i][1 - lm_space.live] = 0;
+        }
+    }
+}
+
+// ---- Evacuation ----------------------------------------------------------------
+
+uint32_t lm_sweep_detach(uint32_t kind) {
+    struct lm_kind *k = &lm_kinds[kind];
+    lm_lock_acquire(&k->lock);
+    uint32_t first = k->partial.first;
+    k->partial = (struct lm_block_list){0, 0};
+    lm_lock_release(&k->lock);
+    return first;
+}
+
+uint32_t lm_sweep_detach_one(uint32_t kind) {
+    struct lm_kind *k = &lm_kinds[kind];
+    lm_lock_acquire(&k->lock);
+    uint32_t block = list_pop(&k->partial);
+    lm_lock_release(&k->lock);
+    return block;
+}
+
+void lm_sweep_free_cells(uint32_t block, struct lm_free_cells *cells) {
+    cells->block = block;
+    cells->is_clean = false;
+    block_read(&lm_kinds[lm_block_load(block).kind], cells);
+}
+
+void lm_sweep_attach(uint32_t kind, uint32_t block, bool is_first) {
+    struct lm_kind *k = &lm_kinds[kind];
+    struct lm_block_list one = {0, 0};
+    struct lm_free_cells cells;
+    lm_sweep_free_cells(block, &cells);
+    lm_lock_acquire(&k->lock);
+    list_append(&one, block);
+    if (cells.count == 0) {
+        block_set_taken(block, false);
+        list_splice(&k->full, &one);
+    } else if (is_first) {
+        list_splice(&one, &k->partial);
+        k->partial = one;
+    } else {
+        list_splice(&k->partial, &one);
+    }
+    lm_lock_release(&k->lock);
 }
 
 // ---- Large objects -------------------------------------------------------------
@@ -301,11 +503,22 @@ static void large_unlink(struct lm_kind *k, uint32_t block) {
     }
 }
 
-void lm_sweep_remove_large(uint32_t kind, uint32_t block) {
+// Clearing the bit before taking the lock looks the same: then kind_sweep_large
+// could see a dead object in the list, and give its run back too. (sweep.4)
+bool lm_sweep_remove_large(uint32_t kind, uint32_t block) {
     struct lm_kind *k = &lm_kinds[kind];
     lm_lock_acquire(&k->lock);
-    large_unlink(k, block);
+    uint64_t *live = &lm_space.bits[block].pair[0][lm_space.live];
+    bool is_there = __atomic_exchange_n(live, 0, __ATOMIC_RELAXED) != 0;
+    if (is_there && lm_space.is_marking) {
+        // A marker may be in the middle of it: its run waits for the sweep.
+        __atomic_store_n(&lm_space.bits[block].pair[0][1 - lm_space.live], 0,
+                         __ATOMIC_RELAXED);
+    } else if (is_there) {
+        large_unlink(k, block);
+    }
     lm_lock_release(&k->lock);
+    return is_there;
 }
 
 static void kind_sweep_large(struct lm_kind *k) {
@@ -314,10 +527,14 @@ static void kind_sweep_large(struct lm_kind *k) {
         uint32_t next = lm_space.next[b];
         struct lm_bits *bits = &lm_space.bits[b];
         bits->pair[0][1 - lm_space.live] = 0;
+        if (!lm_block_is_young(lm_space.block[b])) {
+            lm_space.block[b].flags = 0;
+        }
         if (__atomic_load_n(&bits->pair[0][lm_space.live], __ATOMIC_RELAXED) ==
             0) {
             large_unlink(k, b);
-            lm_run_give(b, lm_find_run_blocks(lm_space.large_bytes[b]));
+            lm_run_give(b, lm_find_run_blocks(lm_space.large_bytes[b]),
+                        lm_kind_zone(k));
         }
         b = next;
     }

@@ -10,10 +10,10 @@
 //   pool -----------------------------------> taken
 //    ^                                          |  the next collection
 //    |  empty                                   v
-//    +----------- sweep ---------------- unswept (all of them)
-//                   |  has free cells           |
+//    +----------- sweep ---------------- unswept (all of them; after a minor
+//                   |  has free cells           |  collection those taken)
 //                   v     taken by a thread     |
-//                partial --------> taken <------+
+//         full   partial --------> taken <------+
 
 #ifndef ALLOC_SWEEP_H
 #define ALLOC_SWEEP_H
@@ -61,18 +61,47 @@ void lm_sweep_prepare(void);
 // unswept. The program is stopped.
 void lm_sweep_begin(void);
 
+// lm_sweep_begin_minor makes what was marked in blocks with young objects what
+// is allocated in them, and those unswept; all others stay as they are. The
+// program is stopped.
+void lm_sweep_begin_minor(void);
+
+// lm_sweep_dead_runs returns to the pool the runs of large objects that a minor
+// collection has found dead.
+void lm_sweep_dead_runs(void);
+
+// lm_sweep_each_young calls fn for each block of cells that may hold young
+// objects, and pointers. The program is stopped.
+void lm_sweep_each_young(void (*fn)(void *, uint32_t block), void *argument);
+
+// lm_sweep_forget_marks clears all marks, of a marking that will not be
+// finished: in the child of a fork.
+void lm_sweep_forget_marks(void);
+
 // lm_sweep_dead_blocks returns how many unswept blocks hold nothing alive.
 size_t lm_sweep_dead_blocks(void);
 
 // lm_sweep_large returns the runs of dead large objects to the pool.
 void lm_sweep_large(void);
 
+// For evacuation. lm_sweep_detach takes all swept blocks with free cells out of
+// their kind's list, and returns the first, linked by lm_space.next, or 0.
+// lm_sweep_detach_one takes one, or 0. lm_sweep_attach puts one back: first of
+// them, last, or where the full ones are if it is one.
+uint32_t lm_sweep_detach(uint32_t kind);
+uint32_t lm_sweep_detach_one(uint32_t kind);
+void lm_sweep_attach(uint32_t kind, uint32_t block, bool is_first);
+
+// lm_sweep_free_cells reads the free cells of a block off.
+void lm_sweep_free_cells(uint32_t block, struct lm_free_cells *cells);
+
 // lm_sweep_is_taken says whether a block's free cells belong to allocators
 // until the next collection.
 bool lm_sweep_is_taken(uint32_t block);
 
-// Entering a large object into its kind's list, and taking it out.
+// Entering a large object into its kind's list, and taking it out of there and
+// out of what is allocated; false when it was out already.
 void lm_sweep_add_large(uint32_t kind, uint32_t block);
-void lm_sweep_remove_large(uint32_t kind, uint32_t block);
+bool lm_sweep_remove_large(uint32_t kind, uint32_t block);
 
 #endif // ALLOC_SWEEP_H

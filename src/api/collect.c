@@ -5,23 +5,51 @@
 
 #include "api/runtime.h"
 #include "base/settings.h"
+#include "collect/collector.h"
+#include "collect/compact.h"
 #include "collect/cycle.h"
-#include "collect/idle.h"
+#include "collect/dirty.h"
 #include "collect/pace.h"
 #include "collect/verify.h"
+#include "os/track.h"
 #include "see/stats.h"
+#include "world/roll.h"
 
 #include <string.h>
 
 void loam_collect(void) {
     struct lm_member *self = lm_runtime_self();
     if (self && self->inside == 0) {
-        lm_cycle_collect(LM_CAUSE_REQUEST, 0);
+        // Others go on meanwhile; with nobody else a stop is quicker.
+        bool is_beside = loam_concurrent_get() == LOAM_ON ||
+                         (lm_roll_count() > 1 && lm_pace_is_concurrent());
+        lm_cycle_collect(is_beside ? LM_CYCLE_BESIDE : LM_CYCLE_FULL,
+                         LM_CAUSE_REQUEST, 0);
+    }
+}
+
+void loam_collect_minor(void) {
+    struct lm_member *self = lm_runtime_self();
+    if (self && self->inside == 0) {
+        lm_cycle_collect(LM_CYCLE_MINOR, LM_CAUSE_REQUEST, 0);
     }
 }
 
 size_t loam_release(void) {
-    return lm_runtime_self() ? lm_idle_release() : 0;
+    return lm_runtime_self() ? lm_collector_release() : 0;
+}
+
+size_t loam_compact(void) {
+    struct lm_member *self = lm_runtime_self();
+    if (self == NULL || self->inside) {
+        return 0;
+    }
+    if (lm_settings.compact == LM_COMPACT_OFF) {
+        loam_collect();
+    } else {
+        lm_compact_run();
+    }
+    return lm_collector_release();
 }
 
 void loam_heap_max_set(size_t bytes) {
@@ -56,6 +84,73 @@ void loam_growth_set(unsigned percent) {
 unsigned loam_growth_get(void) {
     lm_runtime_init();
     return __atomic_load_n(&lm_settings.growth, __ATOMIC_RELAXED);
+}
+
+// The numbers are those of enum lm_toggle.
+static void choice_set(enum lm_toggle *setting, enum loam_choice choice) {
+    lm_runtime_init();
+    if (choice == LOAM_AUTO || choice == LOAM_ON || choice == LOAM_OFF) {
+        __atomic_store_n(setting, (enum lm_toggle)choice, __ATOMIC_RELAXED);
+    }
+}
+
+static enum loam_choice choice_get(const enum lm_toggle *setting) {
+    lm_runtime_init();
+    return (enum loam_choice)__atomic_load_n(setting, __ATOMIC_RELAXED);
+}
+
+void loam_generations_set(enum loam_choice choice) {
+    choice_set(&lm_settings.generations, choice);
+    struct lm_member *self = lm_runtime_self();
+    if (choice == LOAM_OFF && self && self->inside == 0) {
+        lm_cycle_gate(); // no collection decides about it meanwhile
+        lm_pace_forget();
+        lm_cycle_ungate();
+    }
+}
+
+enum loam_choice loam_generations_get(void) {
+    return choice_get(&lm_settings.generations);
+}
+
+void loam_concurrent_set(enum loam_choice choice) {
+    choice_set(&lm_settings.concurrent, choice);
+}
+
+enum loam_choice loam_concurrent_get(void) {
+    return choice_get(&lm_settings.concurrent);
+}
+
+void loam_pause_target_set(uint64_t ns) {
+    lm_runtime_init();
+    __atomic_store_n(&lm_settings.pause_target_ns, ns, __ATOMIC_RELAXED);
+}
+
+uint64_t loam_pause_target_get(void) {
+    lm_runtime_init();
+    return lm_pace_target_ns();
+}
+
+// Takes a rung if none was needed yet.
+static void track_open(void) {
+    struct lm_member *self = lm_runtime_self();
+    if (self && self->inside == 0 && lm_track_rung() == LM_TRACK_AUTO) {
+        lm_cycle_hold();
+        lm_cycle_gate();
+        lm_dirty_open();
+        lm_cycle_ungate();
+        lm_cycle_let();
+    }
+}
+
+const char *loam_track_name(void) {
+    track_open();
+    return lm_track_name(lm_track_rung());
+}
+
+const char *loam_track_reason(void) {
+    track_open();
+    return lm_track_reason();
 }
 
 void loam_stats_get(struct loam_stats *stats) {

@@ -12,6 +12,7 @@
 #include "collect/grant.h"
 #include "heap/find.h"
 #include "heap/run.h"
+#include "os/track.h"
 #include "world/stop.h"
 
 #include <stdio.h>
@@ -380,6 +381,12 @@ __attribute__((noreturn)) static void free_error(const void *p,
                     call, p);
 }
 
+static bool free_large(struct lm_cache *cache, const struct lm_object *o) {
+    size_t bytes = lm_large_free(o->kind, o->block);
+    cache->freed_bytes += bytes;
+    return bytes != 0;
+}
+
 void loam_free(void *p) {
     struct lm_object o;
     if (p == NULL) {
@@ -399,12 +406,9 @@ void loam_free(void *p) {
     // collector will find the object.
     if (!is_nested) {
         bool is_cell = lm_kinds[o.kind].cell_bytes != 0;
-        if (is_cell ? !lm_cache_free(self->cache, &o) : !lm_cache_unset(&o)) {
+        if (is_cell ? !lm_cache_free(self->cache, &o)
+                    : !free_large(self->cache, &o)) {
             free_error(p, "loam_free");
-        }
-        if (!is_cell) {
-            self->cache->freed_bytes += lm_space.large_bytes[o.block];
-            lm_large_free(o.kind, o.block);
         }
     }
     lm_member_outside(self);
@@ -433,12 +437,8 @@ static bool resize_in_place(struct lm_member *self, const struct lm_object *o,
     return true;
 }
 
-void *loam_realloc(void *p, size_t bytes) {
+static void *resize(void *p, size_t bytes) {
     struct lm_object o;
-    if (p == NULL) {
-        return loam_alloc(bytes);
-    }
-    bytes += bytes == 0;
     struct lm_member *self = lm_runtime_self();
     if (self == NULL) {
         return NULL;
@@ -457,10 +457,27 @@ void *loam_realloc(void *p, size_t bytes) {
     size_t old_bytes = lm_find_size(&o);
     void *moved = make_typed(self, k->type, is_array, bytes);
     if (moved) {
-        memcpy(moved, p, old_bytes < bytes ? old_bytes : bytes);
+        size_t kept = old_bytes < bytes ? old_bytes : bytes;
+        memcpy(moved, p, kept);
+        lm_track_note((uintptr_t)moved, kept);
         loam_free(p);
     }
     return moved;
+}
+
+void *loam_realloc(void *p, size_t bytes) {
+    if (p == NULL) {
+        return loam_alloc(bytes);
+    }
+    if (bytes > 0) {
+        return resize(p, bytes);
+    }
+    // There is no object of no bytes; the one that it has holds nothing.
+    char *object = resize(p, 1);
+    if (object) {
+        *object = 0;
+    }
+    return object;
 }
 
 // ---- Conveniences ----------------------------------------------------------

@@ -8,6 +8,7 @@
 #include "api/runtime.h"
 #include "api/status.h"
 #include "base/check.h"
+#include "heap/find.h"
 #include "world/roots.h"
 #include "world/stop.h"
 
@@ -69,6 +70,29 @@ void *loam_pin(void *p) {
         return NULL;
     }
     return p;
+}
+
+uintptr_t loam_address(const void *p) {
+    struct lm_member *self = lm_runtime_self();
+    struct lm_object o;
+    if (self == NULL) {
+        return 0;
+    }
+    // Inside, so that the object is not moved before its block is fixed.
+    lm_member_inside(self);
+    bool ok = lm_find((uintptr_t)p, &o);
+    if (ok) {
+        __atomic_store_n(&lm_space.is_fixed[o.block], true, __ATOMIC_RELEASE);
+    }
+    lm_member_outside(self);
+    if (!ok) {
+        lm_status_set(LOAM_BAD_ARGUMENT,
+                      "bad argument: loam_address(%p), which points to no "
+                      "object",
+                      p);
+        return 0;
+    }
+    return (uintptr_t)p;
 }
 
 void loam_unpin(void *p) {

@@ -3,22 +3,28 @@
 
 #include "api/runtime.h"
 
+#include "alloc/budget.h"
 #include "alloc/cache.h"
+#include "api/handler.h"
 #include "api/settings.h"
 #include "api/status.h"
 #include "base/check.h"
+#include "collect/collector.h"
+#include "collect/compact.h"
 #include "collect/cycle.h"
-#include "collect/idle.h"
 #include "collect/pace.h"
 #include "heap/kind.h"
 #include "heap/run.h"
 #include "heap/space.h"
 #include "heap/type.h"
+#include "mark/lines.h"
 #include "mark/team.h"
 #include "os/clock.h"
 #include "os/libc.h"
 #include "os/lock.h"
+#include "os/track.h"
 #include "see/log.h"
+#include "see/pauses.h"
 #include "world/roll.h"
 #include "world/roots.h"
 #include "world/stop.h"
@@ -44,28 +50,31 @@ bool lm_runtime_is_ready(void) {
 // All locks are taken before, so that none is held by a thread that the child
 // does not have. The order is the one in which they nest.
 
-static bool fork_is_held; // by the thread that forks; under the cycle's lock
+// By the thread that forks; under the cycle's gate. libc lets several threads
+// run these functions at once.
+static bool fork_is_held;
 
 static void runtime_fork_prepare(void) {
-    fork_is_held = false;
-    if (!lm_runtime_is_ready()) {
-        return;
+    if (lm_runtime_is_ready()) {
+        lm_cycle_fork_prepare();
+        lm_world_stop();
+        lm_type_fork_prepare();
+        lm_kind_fork_prepare();
+        lm_cache_fork_prepare();
+        lm_run_fork_prepare();
+        lm_roots_fork_prepare();
+        lm_world_go();
+        fork_is_held = true;
     }
-    lm_cycle_hold();
-    lm_world_stop();
-    lm_type_fork_prepare();
-    lm_kind_fork_prepare();
-    lm_cache_fork_prepare();
-    lm_run_fork_prepare();
-    lm_roots_fork_prepare();
-    lm_world_go();
-    fork_is_held = true;
+    lm_handler_fork_prepare();
 }
 
 static void runtime_fork_done(bool in_child) {
+    lm_handler_fork_done(in_child);
     if (!fork_is_held) {
         return;
     }
+    fork_is_held = false;
     lm_roots_fork_done(in_child);
     lm_run_fork_done(in_child);
     lm_cache_fork_done(in_child);
@@ -73,7 +82,10 @@ static void runtime_fork_done(bool in_child) {
     lm_type_fork_done(in_child);
     if (in_child) {
         lm_team_fork_child();
-        lm_idle_fork_child();
+        lm_track_fork_child(
+            (uintptr_t)lm_space_address(lm_space_used_blocks()));
+        lm_collector_fork_child();
+        lm_compact_fork_child();
     }
     lm_world_fork_done(in_child);
     lm_cycle_fork_done(in_child);
@@ -91,13 +103,18 @@ static void runtime_fork_child(void) {
 
 // After each collection.
 static void runtime_listen(const struct lm_cycle_event *event) {
-    lm_idle_notice();
+    lm_collector_notice();
     lm_log_cycle(event);
+}
+
+// When a budget comes to its end.
+static void runtime_request(void) {
+    lm_collector_request();
 }
 
 static void runtime_at_exit(void) {
     if (lm_settings.report && lm_runtime_is_ready() && lm_runtime_self()) {
-        lm_cycle_collect(LM_CAUSE_EXIT, 0);
+        lm_cycle_collect(LM_CYCLE_FULL, LM_CAUSE_EXIT, 0);
         lm_log_report(lm_settings.report);
     }
 }
@@ -121,8 +138,21 @@ static bool runtime_fail(const char *what) {
     return false;
 }
 
-// In the order of the floors. What was set up before a failure stays for the
-// next attempt to replace; it is small and nobody uses it.
+// What runtime_set_up has got from the system, as far as it got.
+static void runtime_tear_down(void) {
+    lm_track_close();
+    lm_team_fini();
+    lm_lines_fini();
+    lm_roots_fini();
+    lm_cache_fini();
+    lm_run_fini();
+    lm_kind_fini();
+    lm_type_fini();
+    lm_space_fini();
+}
+
+// In the order of the floors. The key comes last, for it is not given back; a
+// handler of the signal does no harm, and the next attempt replaces it.
 static bool runtime_set_up(void) {
     if (!runtime.has_settings) {
         lm_settings_read();
@@ -138,14 +168,20 @@ static bool runtime_set_up(void) {
         return runtime_fail("memory for the heap's tables");
     }
     lm_pace_init();
-    if (!lm_cache_init() || !lm_team_init()) {
+    if (!lm_team_init()) {
         return runtime_fail("memory for marking");
     }
     if (!lm_world_init() || !lm_roll_init()) {
         return runtime_fail("a signal handler or a thread-specific key");
     }
-    lm_cycle_listen(runtime_listen, lm_settings.log_gc != 0);
+    lm_budget_listen(runtime_request);
+    lm_run_listen(lm_collector_warm);
+    lm_cycle_listen(runtime_listen, lm_pauses_add, lm_settings.log_gc != 0);
+    lm_compact_listen(lm_log_compact);
     runtime_hook();
+    if (lm_settings.track == LM_TRACK_MPROTECT) {
+        lm_handler_guard();
+    }
     lm_libc_has_runtime = true;
     return true;
 }
@@ -156,9 +192,13 @@ bool lm_runtime_init(void) {
     }
     lm_lock_acquire(&runtime.lock);
     bool ok = lm_runtime_is_ready();
-    if (!ok && runtime.state == RUNTIME_NEW && runtime_set_up()) {
-        __atomic_store_n(&runtime.state, RUNTIME_READY, __ATOMIC_RELEASE);
-        ok = true;
+    if (!ok && runtime.state == RUNTIME_NEW) {
+        ok = runtime_set_up();
+        if (ok) {
+            __atomic_store_n(&runtime.state, RUNTIME_READY, __ATOMIC_RELEASE);
+        } else {
+            runtime_tear_down();
+        }
     }
     lm_lock_release(&runtime.lock);
     return ok;
@@ -174,7 +214,11 @@ struct lm_member *lm_runtime_join(void) {
     if (!lm_runtime_init()) {
         return NULL;
     }
-    if (lm_self == NULL && !lm_roll_attach(NULL)) {
+    if (lm_self) {
+        return lm_self;
+    }
+    lm_world_let_in();
+    if (!lm_roll_attach(NULL)) {
         lm_status_set(LOAM_NO_MEMORY,
                       "the system gave no memory for this thread's share of "
                       "the heap");
@@ -194,18 +238,12 @@ void lm_runtime_shutdown(void) {
         return;
     }
     runtime_at_exit();
-    lm_idle_stop();
+    lm_collector_stop();
     lm_lock_acquire(&runtime.lock);
     __atomic_store_n(&runtime.state, RUNTIME_SHUT, __ATOMIC_RELEASE);
     if (lm_self) {
         lm_roll_detach();
     }
-    lm_team_fini();
-    lm_roots_fini();
-    lm_cache_fini();
-    lm_run_fini();
-    lm_kind_fini();
-    lm_type_fini();
-    lm_space_fini();
+    runtime_tear_down();
     lm_lock_release(&runtime.lock);
 }

@@ -3,6 +3,7 @@
 
 #include "api/settings.h"
 
+#include "base/config.h"
 #include "base/format.h"
 #include "base/settings.h"
 
@@ -66,6 +67,26 @@ static bool parse_size(const char *text, size_t *bytes) {
     return true;
 }
 
+// A time: a number with ns, us, ms or s behind it.
+static bool parse_time(const char *text, uint64_t max_ns, uint64_t *ns) {
+    static const struct {
+        const char *name;
+        uint64_t ns;
+    } units[] = {{"ns", 1}, {"us", 1000}, {"ms", 1000000}, {"s", 1000000000}};
+    uint64_t number;
+    const char *rest;
+    if (!parse_number(text, UINT64_MAX, &number, &rest)) {
+        return false;
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        if (strcmp(rest, units[i].name) == 0) {
+            *ns = number * units[i].ns;
+            return number <= max_ns / units[i].ns;
+        }
+    }
+    return false;
+}
+
 static bool parse_unsigned(const char *text, unsigned least, unsigned most,
                            unsigned *value) {
     uint64_t number;
@@ -104,7 +125,7 @@ static bool set_growth(const char *v) {
 }
 
 static bool set_markers(const char *v) {
-    return parse_unsigned(v, 1, 1024, &lm_settings.markers);
+    return parse_unsigned(v, 1, LM_MARKERS_MAX, &lm_settings.markers);
 }
 
 static bool set_check(const char *v) {
@@ -120,15 +141,54 @@ static bool set_signal(const char *v) {
     return true;
 }
 
-static bool set_huge_pages(const char *v) {
-    static const char *const words[] = {"auto", "on", "off"};
-    for (int i = 0; i < 3; i++) {
+// The index of a word in a list that NULL ends; -1 when it is not there.
+static int parse_word(const char *v, const char *const *words) {
+    for (int i = 0; words[i]; i++) {
         if (strcmp(v, words[i]) == 0) {
-            lm_settings.huge_pages = (enum lm_toggle)i;
-            return true;
+            return i;
         }
     }
-    return false;
+    return -1;
+}
+
+static bool parse_toggle(const char *v, enum lm_toggle *value) {
+    static const char *const words[] = {"auto", "on", "off", NULL};
+    int i = parse_word(v, words);
+    *value = i >= 0 ? (enum lm_toggle)i : *value;
+    return i >= 0;
+}
+
+static bool set_huge_pages(const char *v) {
+    return parse_toggle(v, &lm_settings.huge_pages);
+}
+
+static bool set_concurrent(const char *v) {
+    return parse_toggle(v, &lm_settings.concurrent);
+}
+
+static bool set_generations(const char *v) {
+    return parse_toggle(v, &lm_settings.generations);
+}
+
+static bool set_pause_target(const char *v) {
+    return parse_time(v, UINT64_C(1000000000000),
+                      &lm_settings.pause_target_ns) &&
+           lm_settings.pause_target_ns > 0;
+}
+
+static bool set_compact(const char *v) {
+    static const char *const words[] = {"request", "auto", "off", NULL};
+    int i = parse_word(v, words);
+    lm_settings.compact = i >= 0 ? (enum lm_compact_mode)i : LM_COMPACT_REQUEST;
+    return i >= 0;
+}
+
+static bool set_track(const char *v) {
+    static const char *const words[] = {"auto",     "kernel", "barrier",
+                                        "mprotect", "none",   NULL};
+    int i = parse_word(v, words);
+    lm_settings.track = i >= 0 ? (enum lm_track_rung)i : LM_TRACK_AUTO;
+    return i >= 0;
 }
 
 // Copies the next word of a list into `word`; NULL at the end.
@@ -146,10 +206,13 @@ static const char *next_word(const char *list, char *word, size_t room) {
 static bool set_log(const char *v) {
     char word[32];
     while ((v = next_word(v, word, sizeof word)) != NULL) {
-        if (strcmp(word, "gc") != 0) {
+        if (strcmp(word, "gc") == 0) {
+            lm_settings.log_gc = 1;
+        } else if (strcmp(word, "track") == 0) {
+            lm_settings.log_track = 1;
+        } else {
             return false;
         }
-        lm_settings.log_gc = 1;
     }
     return true;
 }
@@ -197,8 +260,14 @@ static const struct {
     {"LOAM_GROWTH", set_growth,
      "a percentage from 1 to 100000: what may be allocated between "
      "collections over what is alive"},
-    {"LOAM_LOG", set_log, "a list of what to log, with commas: gc"},
-    {"LOAM_MARKERS", set_markers, "a number of threads, from 1 to 1024"},
+    {"LOAM_LOG", set_log, "a list of what to log, with commas: gc, track"},
+    {"LOAM_TRACK", set_track, "auto, kernel, barrier, mprotect or none"},
+    {"LOAM_CONCURRENT", set_concurrent, "auto, on or off"},
+    {"LOAM_GENERATIONS", set_generations, "auto, on or off"},
+    {"LOAM_PAUSE_TARGET", set_pause_target,
+     "a time from 1ns to 1000s, with ns, us, ms or s behind it, as 500us"},
+    {"LOAM_COMPACT", set_compact, "request, auto or off"},
+    {"LOAM_MARKERS", set_markers, "a number of threads, from 1 to 64"},
     {"LOAM_HUGE_PAGES", set_huge_pages, "auto, on or off"},
     {"LOAM_CHECK", set_check, "a level of checking: 0, 1 or 3"},
     {"LOAM_TORTURE", set_torture,

@@ -44,6 +44,10 @@
 #define LM_MARK_SPLIT_ENTRIES 2
 #define LM_MARK_LOOK_WORDS 4
 #define LM_MARK_TEAM_BYTES 0
+#define LM_NURSERY_BYTES ((size_t)128 << 10)
+#define LM_REGION_SHIFT 3
+#define LM_BESIDE_BYTES ((size_t)32 << 10)
+#define LM_COMPACT_BLOCKS 2
 #else
 // Small enough not to be noticed, large enough that a program of a few
 // megabytes is seldom collected; as Go's minimum.
@@ -66,9 +70,22 @@
 // A heap this small is marked by one thread in less time than it takes to wake
 // another.
 #define LM_MARK_TEAM_BYTES ((size_t)1 << 20)
+// What is allocated between minor collections: it and what it refers to stay in
+// the last-level cache.
+#define LM_NURSERY_BYTES ((size_t)16 << 20)
+// Blocks of leaves and blocks with pointers share no region of so many: a huge
+// page.
+#define LM_REGION_SHIFT 8
+// Marking less than this in a stop takes less than the pause target.
+#define LM_BESIDE_BYTES ((size_t)1 << 20)
+// At most so many blocks are emptied in one stop, whatever the time: 2 MiB.
+#define LM_COMPACT_BLOCKS 256
 #endif
 
 // A cache line, and the unit that two processors fight over.
 #define LM_LINE_BYTES 64
+
+// Threads that may be made to mark. Each has its counts, 8 bytes a kind.
+#define LM_MARKERS_MAX 64
 
 #endif // BASE_CONFIG_H

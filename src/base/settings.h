@@ -14,6 +14,18 @@
 
 enum lm_toggle { LM_AUTO = 0, LM_ON = 1, LM_OFF = 2 };
 
+// The rungs of write tracking; see os/track.h.
+enum lm_track_rung {
+    LM_TRACK_AUTO,
+    LM_TRACK_KERNEL,
+    LM_TRACK_BARRIER,
+    LM_TRACK_MPROTECT,
+    LM_TRACK_NONE,
+};
+
+// When objects are moved together.
+enum lm_compact_mode { LM_COMPACT_REQUEST, LM_COMPACT_AUTO, LM_COMPACT_OFF };
+
 struct lm_settings {
     size_t heap_max;      // bytes, 0: no limit; atomic
     size_t heap_min;      // bytes; atomic
@@ -21,6 +33,11 @@ struct lm_settings {
     bool is_growth_fixed; // it was set, and is not to be exceeded; atomic
     unsigned markers;     // threads that mark, 0: by the processors
     enum lm_toggle huge_pages;
+    enum lm_track_rung track;   // the rung wanted
+    enum lm_toggle concurrent;  // mark while the program runs
+    enum lm_toggle generations; // collect what is new by itself
+    enum lm_compact_mode compact;
+    uint64_t pause_target_ns; // a pause should not be longer; 0: ours
     unsigned check;           // level of checks, 0 to 3
     unsigned torture_collect; // collect at every Nth slow allocation
     unsigned torture_refuse;  // refuse every Nth request to the system
@@ -28,6 +45,7 @@ struct lm_settings {
     int signal;               // that stops threads, 0: ours to choose
     size_t reserve;           // bytes of address space, 0: ours to choose
     int log_gc;               // a line a collection
+    int log_track;            // which rung is taken, and why
     const char *report;       // where the report at exit goes, or NULL
 };
 

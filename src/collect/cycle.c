@@ -7,22 +7,45 @@
 #include "alloc/cache.h"
 #include "alloc/sweep.h"
 #include "base/check.h"
+#include "collect/dirty.h"
 #include "collect/pace.h"
 #include "heap/kind.h"
 #include "heap/run.h"
 #include "heap/space.h"
+#include "mark/lines.h"
 #include "mark/team.h"
 #include "os/clock.h"
 #include "os/image.h"
 #include "os/lock.h"
+#include "os/thread.h"
 #include "world/roots.h"
 #include "world/stop.h"
 
+// Rounds over written pages before the program is stopped for the last of them,
+// and how few lines of them are not worth another.
+#define CYCLE_ROUNDS 6
+#define CYCLE_FEW_LINES 512
+
+// So many short stops are tried before the last one takes as long as it takes.
+#define CYCLE_STOPS 256
+#define CYCLE_SHIFT_MAX 4
+
+// The longest marking between two short stops.
+#define CYCLE_DRAIN_NS 8000000u
+
 static struct {
-    struct lm_lock lock; // one collection at a time; guards all below
-    uint64_t number;     // atomic for readers
+    struct lm_lock lock; // one collection at a time
+    // Guards all below, and is held while the program is being stopped: what
+    // has to wait for neither marking beside the program nor sweeping takes
+    // only this.
+    struct lm_lock gate;
+    uint64_t number;         // atomic for readers
+    enum lm_cycle_kind last; // run; guarded by the lock
+    bool is_beside;          // marking beside the program; atomic
+    uint32_t waiting;        // that want to collect; atomic
     struct lm_cycle_figures figures;
     lm_cycle_listener *listener;
+    void (*on_pause)(uint64_t ns);
     bool wants_heap_after;
 } cycle;
 
@@ -32,90 +55,343 @@ const char *lm_cause_name(enum lm_cause cause) {
     return names[cause];
 }
 
+const char *lm_cycle_kind_name(enum lm_cycle_kind kind) {
+    static const char *const names[] = {"full", "minor", "concurrent",
+                                        "minor given up"};
+    return names[kind];
+}
+
 uint64_t lm_cycle_number(void) {
     return __atomic_load_n(&cycle.number, __ATOMIC_RELAXED);
 }
 
-void lm_cycle_listen(lm_cycle_listener *listener, bool wants_heap_after) {
+void lm_cycle_listen(lm_cycle_listener *listener, void (*on_pause)(uint64_t),
+                     bool wants_heap_after) {
     cycle.listener = listener;
+    cycle.on_pause = on_pause;
     cycle.wants_heap_after = wants_heap_after;
 }
 
-void lm_cycle_hold(void) {
+// Whoever waits for a collection is safe meanwhile.
+static void cycle_acquire(struct lm_lock *lock) {
     struct lm_member *self = lm_self;
     if (self) {
         // A handler that jumped out of here would take the program's restart
         // with it.
         lm_member_inside(self);
     }
-    if (lm_lock_try(&cycle.lock)) {
+    if (lm_lock_try(lock)) {
         return;
     }
     if (!lm_member_is_running(self)) {
-        lm_lock_acquire(&cycle.lock);
+        lm_lock_acquire(lock);
         return;
     }
     lm_member_retreat(self);
-    lm_lock_acquire(&cycle.lock);
+    lm_lock_acquire(lock);
     lm_member_resume(self);
 }
 
-void lm_cycle_let(void) {
-    lm_lock_release(&cycle.lock);
+static void cycle_release(struct lm_lock *lock) {
+    lm_lock_release(lock);
     if (lm_self) {
         lm_member_outside(lm_self);
     }
 }
 
-// ---- The phases ----------------------------------------------------------------
-
-static void cycle_mark(const struct lm_images *images) {
-    struct loam_marker *marker = lm_team_begin();
-    lm_roots_mark(marker, images);
-    lm_team_finish();
+void lm_cycle_hold(void) {
+    cycle_acquire(&cycle.lock);
 }
 
-static void cycle_count_live(struct lm_cycle_event *event) {
+void lm_cycle_let(void) {
+    cycle_release(&cycle.lock);
+}
+
+void lm_cycle_gate(void) {
+    cycle_acquire(&cycle.gate);
+}
+
+void lm_cycle_ungate(void) {
+    cycle_release(&cycle.gate);
+}
+
+bool lm_cycle_is_beside(void) {
+    return __atomic_load_n(&cycle.is_beside, __ATOMIC_RELAXED);
+}
+
+// ---- What all collections have in common ---------------------------------------
+
+static void cycle_stop(struct lm_cycle_event *event) {
+    uint64_t ns = lm_world_stop();
+    if (ns > event->stop_ns) {
+        event->stop_ns = ns;
+    }
+    if (lm_self) {
+        lm_member_note(lm_self);
+    }
+}
+
+static void cycle_start(struct lm_cycle_event *event, uint64_t began) {
+    lm_world_start();
+    uint64_t ns = lm_clock_ns() - began;
+    struct lm_cycle_figures *f = &cycle.figures;
+    f->pause_total_ns += ns;
+    f->pause_last_ns = ns;
+    f->pause_max_ns = ns > f->pause_max_ns ? ns : f->pause_max_ns;
+    event->pause_ns = ns > event->pause_ns ? ns : event->pause_ns;
+    event->pause_count++;
+    if (cycle.on_pause) {
+        cycle.on_pause(ns);
+    }
+}
+
+static struct lm_pace_event cycle_count_live(struct lm_cycle_event *event,
+                                             uint64_t began, uint64_t mark_ns) {
     for (uint32_t kind = 1; kind < lm_kind_count(); kind++) {
         event->live_bytes += lm_kinds[kind].live_bytes;
         event->live_count += lm_kinds[kind].live_count;
     }
+    return (struct lm_pace_event){event->live_bytes, lm_clock_ns() - began,
+                                  mark_ns, event->first_lines};
 }
 
+// Makes what is marked what is allocated, and decides what comes next.
+static void cycle_turn(struct lm_cycle_event *event, uint64_t began,
+                       uint64_t mark_ns) {
+    lm_sweep_begin();
+    struct lm_pace_event e = cycle_count_live(event, began, mark_ns);
+    if (event->kind == LM_CYCLE_BESIDE) {
+        e.cost_ns += mark_ns; // it takes a processor from the program
+    }
+    lm_pace_after(&e);
+    lm_space.is_sticky = lm_pace_is_generational();
+}
+
+// ---- A collection that stops the program ----------------------------------------
+
 // While the loader is locked, so that what is loaded stays so.
-static void cycle_run(const struct lm_images *images, void *argument) {
+static void cycle_run_full(const struct lm_images *images, void *argument) {
     struct lm_cycle_event *event = argument;
     uint64_t began = lm_clock_ns();
-    event->stop_ns = lm_world_stop();
-    event->heap_before_bytes = lm_run_used() << LM_BLOCK_SHIFT;
+    cycle_stop(event);
     lm_cache_retire_all();
+    event->heap_before_bytes = lm_run_used() << LM_BLOCK_SHIFT;
     lm_sweep_prepare();
     uint64_t marking = lm_clock_ns();
-    lm_member_note(lm_self);
-    cycle_mark(images);
+    lm_roots_mark(lm_team_begin(false), images);
+    lm_team_finish();
     event->mark_ns = lm_clock_ns() - marking;
-    lm_sweep_begin();
-    cycle_count_live(event);
-    lm_pace_after(event->live_bytes, began);
-    lm_world_start();
-    event->pause_ns = lm_clock_ns() - began;
+    cycle_turn(event, began, event->mark_ns);
+    if (lm_space.is_sticky) {
+        lm_dirty_arm(); // what is written from now on is of interest
+    }
+    cycle_start(event, began);
 }
+
+// ---- A minor collection ------------------------------------------------------------
+
+// Generations end: all is young again, as it were.
+static void minor_give_up(struct lm_cycle_event *event) {
+    lm_sweep_prepare();
+    lm_space.is_sticky = false;
+    lm_pace_give_up();
+    event->kind = LM_CYCLE_GIVEN_UP;
+}
+
+static void cycle_run_minor(const struct lm_images *images, void *argument) {
+    struct lm_cycle_event *event = argument;
+    uint64_t began = lm_clock_ns();
+    cycle_stop(event);
+    lm_cache_retire_all();
+    event->heap_before_bytes = lm_run_used() << LM_BLOCK_SHIFT;
+    event->dirty_pages = lm_dirty_count_old();
+    if (!lm_pace_allows_minor(event->dirty_pages)) {
+        minor_give_up(event);
+        cycle_start(event, began);
+        return;
+    }
+    struct loam_marker *marker = lm_team_begin(true);
+    lm_roots_mark(marker, images);
+    lm_dirty_visit_old(marker);
+    lm_team_finish();
+    lm_sweep_begin_minor();
+    event->mark_ns = lm_clock_ns() - began - event->stop_ns;
+    struct lm_pace_event e = cycle_count_live(event, began, event->mark_ns);
+    lm_pace_after_minor(&e);
+    cycle_start(event, began);
+}
+
+// ---- Marking beside the program ---------------------------------------------------
+
+static void beside_begin(const struct lm_images *images, void *argument) {
+    struct lm_cycle_event *event = argument;
+    uint64_t began = lm_clock_ns();
+    cycle_stop(event);
+    lm_cache_retire_all();
+    event->heap_before_bytes = lm_run_used() << LM_BLOCK_SHIFT;
+    lm_sweep_prepare();
+    lm_space.is_sticky = false;
+    lm_space.is_marking = true;
+    lm_roots_mark(lm_team_begin(false), images);
+    cycle_start(event, began);
+}
+
+// One marking beside the program.
+struct beside {
+    struct lm_cycle_event *event;
+    struct lm_dirty_count dirty; // met in stops
+    size_t block;                // where the visit of written pages goes on
+    unsigned stops;
+    unsigned late; // of those, how many had no time for all that was written
+    bool is_done;
+};
+
+// Of the pause target, for marking; the rest is for stopping and starting.
+static uint64_t beside_deadline(const struct beside *b, uint64_t began) {
+    if (b->stops >= CYCLE_STOPS || lm_marker_is_interrupted()) {
+        return 0;
+    }
+    return began + lm_pace_target_ns() / 10 * 6;
+}
+
+// All that is written has been visited and all that is marked has been scanned,
+// in one stop: so nothing is left.
+static bool beside_is_all(struct beside *b, uint64_t deadline_ns) {
+    bool is_whole;
+    do {
+        is_whole = b->block == 1;
+        if (!lm_dirty_visit(lm_team_marker(), &b->dirty, &b->block,
+                            deadline_ns) ||
+            !lm_team_drain(false, deadline_ns)) {
+            return false;
+        }
+    } while (!is_whole);
+    return true;
+}
+
+static void beside_stop(const struct lm_images *images, void *argument) {
+    struct beside *b = argument;
+    struct lm_cycle_event *event = b->event;
+    uint64_t began = lm_clock_ns();
+    uint64_t deadline = beside_deadline(b, began);
+    cycle_stop(event);
+    lm_marker_phase(false, false, 0);
+    lm_roots_mark(lm_team_marker(), images);
+    b->is_done = beside_is_all(b, deadline);
+    b->late += b->block != 1;
+    b->stops++;
+    if (b->is_done) {
+        lm_cache_retire_all();
+        lm_team_finish();
+        lm_space.is_marking = false;
+        cycle_turn(event, began, event->mark_ns);
+    }
+    cycle_start(event, began);
+}
+
+// Marks until little is left for the last stop: as long as each round finds
+// clearly fewer changes than the one before.
+static void beside_mark(struct lm_cycle_event *event) {
+    struct lm_dirty_count count = {0};
+    size_t block = 1;
+    size_t before = SIZE_MAX;
+    lm_lines_begin();
+    lm_dirty_visit(lm_team_marker(), &count, &block, 0);
+    while (lm_team_drain(true, 0) && event->rounds < CYCLE_ROUNDS) {
+        count = (struct lm_dirty_count){0};
+        lm_marker_phase(false, true, 0);
+        lm_dirty_visit(lm_team_marker(), &count, &block, 0);
+        event->first_lines = event->rounds++ ? event->first_lines : count.lines;
+        if (count.lines <= CYCLE_FEW_LINES || count.lines / 3 >= before / 4) {
+            break;
+        }
+        before = count.lines;
+    }
+}
+
+// Without a list of roots there is no end: the marks are dropped.
+static void beside_abandon(void) {
+    lm_world_stop();
+    lm_cache_retire_all();
+    lm_team_abandon();
+    lm_sweep_forget_marks();
+    lm_space.is_marking = false;
+    lm_world_start();
+}
+
+// How long the program runs between two stops: as long as they take, but where
+// it writes faster than this thread can read, less and less.
+static uint64_t beside_interval(const struct beside *b) {
+    unsigned shift = b->late < CYCLE_SHIFT_MAX ? b->late : CYCLE_SHIFT_MAX;
+    return (lm_pace_target_ns() / 2) >> shift;
+}
+
+// What does not fit one short stop is done in several. In between the program
+// runs, and marking goes on beside it.
+static bool beside_finish(struct lm_cycle_event *event) {
+    struct beside b = {.event = event, .block = 1};
+    for (;;) {
+        lm_cycle_gate();
+        bool ok = lm_image_hold(beside_stop, &b);
+        if (!ok) {
+            beside_abandon();
+        }
+        lm_cycle_ungate();
+        if (b.is_done || !ok) {
+            event->dirty_pages += b.dirty.pages;
+            event->stops = b.stops;
+            return ok;
+        }
+        // Marking is let come to its end, within reason: what a stop had no time
+        // for need not wait for the next.
+        lm_team_drain(true, lm_clock_ns() + CYCLE_DRAIN_NS);
+        uint64_t until = lm_clock_ns() + beside_interval(&b);
+        lm_marker_phase(false, true, 0);
+        lm_dirty_visit(lm_team_marker(), &b.dirty, &b.block, until);
+        uint64_t now = lm_clock_ns();
+        if (now < until && !lm_marker_is_interrupted()) {
+            lm_thread_sleep(until - now);
+        }
+    }
+}
+
+static bool cycle_run_beside(struct lm_cycle_event *event) {
+    lm_sweep_rest();
+    lm_cycle_gate();
+    bool ok = lm_image_hold(beside_begin, event);
+    __atomic_store_n(&cycle.is_beside, ok, __ATOMIC_RELAXED);
+    lm_cycle_ungate();
+    if (!ok) {
+        return false;
+    }
+    uint64_t marking = lm_clock_ns();
+    beside_mark(event);
+    event->mark_ns += lm_clock_ns() - marking;
+    ok = beside_finish(event);
+    __atomic_store_n(&cycle.is_beside, false, __ATOMIC_RELAXED);
+    return ok;
+}
+
+// ---- All of it -----------------------------------------------------------------
 
 static void cycle_account(struct lm_cycle_event *event, uint64_t cpu_ns) {
     struct lm_cycle_figures *f = &cycle.figures;
-    f->live_bytes = event->live_bytes;
-    f->live_count = event->live_count;
+    if (event->kind != LM_CYCLE_GIVEN_UP) {
+        f->live_bytes = event->live_bytes;
+        f->live_count = event->live_count;
+    }
     f->cpu_ns += cpu_ns;
-    f->pause_total_ns += event->pause_ns;
-    f->pause_last_ns = event->pause_ns;
-    if (event->pause_ns > f->pause_max_ns) {
-        f->pause_max_ns = event->pause_ns;
+    f->count[event->kind]++;
+    f->dirty_pages += event->dirty_pages;
+    if (event->pause_ns > f->kind_pause_max_ns[event->kind]) {
+        f->kind_pause_max_ns[event->kind] = event->pause_ns;
     }
     if (event->stop_ns > f->stop_max_ns) {
         f->stop_max_ns = event->stop_ns;
     }
     event->cpu_ns = f->cpu_ns + lm_team_helper_cpu_ns();
     event->markers = lm_team_size();
+    cycle.last = event->kind;
     event->number = __atomic_add_fetch(&cycle.number, 1, __ATOMIC_RELAXED);
 }
 
@@ -134,19 +410,71 @@ static bool cause_is_content(enum lm_cause cause) {
            cause == LM_CAUSE_REFUSED;
 }
 
-bool lm_cycle_collect(enum lm_cause cause, uint64_t seen) {
+static bool cycle_run(struct lm_cycle_event *event) {
+    if (event->kind == LM_CYCLE_BESIDE) {
+        return cycle_run_beside(event);
+    }
+    lm_cycle_gate();
+    bool ok = lm_image_hold(event->kind == LM_CYCLE_MINOR ? cycle_run_minor
+                                                          : cycle_run_full,
+                            event);
+    lm_cycle_ungate();
+    return ok;
+}
+
+// What is left to do when the program runs again.
+static void cycle_follow(const struct lm_cycle_event *event) {
+    lm_chunk_trim();
+    // A fork in the middle of it would leave the child a run that is neither
+    // somebody's nor free.
+    lm_cycle_gate();
+    lm_sweep_dead_runs();
+    lm_cycle_ungate();
+    if (event->kind != LM_CYCLE_MINOR) {
+        lm_sweep_large();
+    }
+    if (!lm_space.is_sticky && event->kind == LM_CYCLE_BESIDE &&
+        !lm_pace_is_quiet()) {
+        lm_dirty_disarm(); // most pages will be written before the next
+    }
+}
+
+static enum lm_cycle_kind cycle_allowed(enum lm_cycle_kind kind) {
+    if (lm_settings.concurrent != LM_OFF || lm_settings.generations != LM_OFF) {
+        lm_dirty_open();
+    }
+    if (kind == LM_CYCLE_MINOR && !lm_space.is_sticky) {
+        return LM_CYCLE_FULL;
+    }
+    if (kind == LM_CYCLE_BESIDE && !lm_dirty_open()) {
+        return LM_CYCLE_FULL;
+    }
+    return kind;
+}
+
+bool lm_cycle_collect(enum lm_cycle_kind kind, enum lm_cause cause,
+                      uint64_t seen) {
     struct lm_cycle_event event = {.cause = cause};
+    if (lm_cycle_is_beside()) {
+        lm_marker_interrupt(); // the rest in a stop: somebody waits
+    }
+    __atomic_add_fetch(&cycle.waiting, 1, __ATOMIC_RELAXED);
     lm_cycle_hold();
-    if (cause_is_content(cause) && lm_cycle_number() != seen) {
+    __atomic_sub_fetch(&cycle.waiting, 1, __ATOMIC_RELAXED);
+    if (cause_is_content(cause) && lm_cycle_number() != seen &&
+        (cause == LM_CAUSE_GROWTH || cycle.last == LM_CYCLE_FULL)) {
         lm_cycle_let();
         return true;
     }
     uint64_t cpu = lm_clock_thread_ns();
+    event.kind = cycle_allowed(kind);
     lm_team_prepare(lm_run_used() << LM_BLOCK_SHIFT);
-    bool ok = lm_image_hold(cycle_run, &event);
+    bool ok = cycle_run(&event);
     if (ok) {
-        lm_sweep_large();
+        cycle_follow(&event);
+        lm_cycle_gate();
         cycle_account(&event, lm_clock_thread_ns() - cpu);
+        lm_cycle_ungate();
         cycle_report(&event);
     }
     lm_cycle_let();
@@ -156,9 +484,9 @@ bool lm_cycle_collect(enum lm_cause cause, uint64_t seen) {
 // ---- For others ----------------------------------------------------------------
 
 void lm_cycle_figures_get(struct lm_cycle_figures *figures) {
-    lm_cycle_hold();
+    lm_cycle_gate();
     *figures = cycle.figures;
-    lm_cycle_let();
+    lm_cycle_ungate();
 }
 
 void lm_cycle_stopped(void (*fn)(void *), void *argument) {
@@ -172,9 +500,59 @@ void lm_cycle_stopped(void (*fn)(void *), void *argument) {
     lm_cycle_let();
 }
 
+bool lm_cycle_is_awaited(void) {
+    return __atomic_load_n(&cycle.waiting, __ATOMIC_RELAXED) != 0;
+}
+
+struct pause {
+    lm_cycle_pause_fn *fn;
+    void *argument;
+    uint64_t ns;
+};
+
+static void pause_run(const struct lm_images *images, void *argument) {
+    struct pause *p = argument;
+    struct lm_cycle_event event = {0};
+    uint64_t began = lm_clock_ns();
+    cycle_stop(&event);
+    lm_cache_retire_all();
+    p->fn(images, began, p->argument);
+    cycle_start(&event, began);
+    p->ns = event.pause_ns;
+}
+
+uint64_t lm_cycle_pause(lm_cycle_pause_fn *fn, void *argument) {
+    struct pause p = {fn, argument, 0};
+    lm_cycle_gate();
+    lm_image_hold(pause_run, &p);
+    lm_cycle_ungate();
+    return p.ns;
+}
+
+// A child has none of the threads that marked; what they have done is undone.
+static void cycle_abandon(void) {
+    lm_sweep_forget_marks();
+    lm_space.is_marking = lm_space.is_sticky = false;
+    cycle.is_beside = false;
+}
+
+void lm_cycle_fork_prepare(void) {
+    lm_cycle_gate();
+}
+
 void lm_cycle_fork_done(bool in_child) {
     if (in_child) {
         cycle.figures.cpu_ns = 0;
+        cycle.waiting = 0;
+        if (lm_space.is_marking || lm_space.is_sticky) {
+            cycle_abandon();
+            lm_pace_forget();
+        }
+        lm_lock_reset(&cycle.lock);
+        // Who was about to is not here: what died, and the old marks of large
+        // objects, which the next marking would take for its own.
+        lm_sweep_dead_runs();
+        lm_sweep_large();
     }
-    lm_cycle_let(); // nobody else can hold it, in the child either
+    lm_cycle_ungate();
 }

@@ -9,10 +9,20 @@
 
 #include "collect/grant.h"
 
+#include "alloc/budget.h"
 #include "alloc/large.h"
 #include "base/settings.h"
+#include "collect/collector.h"
 #include "collect/cycle.h"
+#include "collect/pace.h"
+#include "os/thread.h"
 #include "world/stop.h"
+
+// How far a budget may be exceeded for nothing, as a part of the heap, and what
+// is slept for each eighth of that beyond.
+#define GRANT_SLACK 16
+#define GRANT_NAP_NS 10000u
+#define GRANT_NAP_MAX_NS 2000000u
 
 // What is wanted; bytes is 0 for a cell.
 struct wish {
@@ -29,11 +39,62 @@ static enum lm_refill grant_try(struct lm_member *self, const struct wish *wish,
                : lm_cache_refill(self->cache, wish->kind, can_exceed, object);
 }
 
-static void grant_collect(struct lm_member *self, enum lm_cause cause,
-                          uint64_t seen) {
+static void grant_collect(struct lm_member *self, enum lm_cycle_kind kind,
+                          enum lm_cause cause, uint64_t seen) {
     lm_member_outside(self);
-    lm_cycle_collect(cause, seen);
+    lm_cycle_collect(kind, cause, seen);
     lm_member_inside(self);
+}
+
+// A thread that allocates faster than the collector marks sleeps a little at
+// each block it takes, the longer the further the budget is exceeded.
+static void grant_pace(struct lm_member *self) {
+    size_t over = lm_budget_over();
+    size_t slack = lm_budget_heap_bytes() / GRANT_SLACK;
+    if (over <= slack) {
+        return;
+    }
+    uint64_t ns = over / (slack / 8 + 1) * GRANT_NAP_NS;
+    lm_member_retreat(self);
+    lm_thread_sleep(ns < GRANT_NAP_MAX_NS ? ns : GRANT_NAP_MAX_NS);
+    lm_member_resume(self);
+}
+
+// Starting the thread is libc's business, which must not be done inside.
+static bool grant_request(struct lm_member *self) {
+    if (lm_collector_request()) {
+        return true;
+    }
+    lm_member_outside(self);
+    lm_collector_begin();
+    lm_member_inside(self);
+    return lm_collector_request();
+}
+
+// The budget is spent. A marking beside the program is not waited for: it ends
+// soon, or is begun now.
+static void grant_budget(struct lm_member *self, uint64_t seen) {
+    if (lm_cycle_is_beside()) {
+        grant_pace(self);
+        return;
+    }
+    if (!lm_pace_wants_full()) {
+        grant_collect(self, LM_CYCLE_MINOR, LM_CAUSE_GROWTH, seen);
+    } else if (!lm_pace_is_concurrent() || !grant_request(self)) {
+        grant_collect(self, LM_CYCLE_FULL, LM_CAUSE_GROWTH, seen);
+    }
+}
+
+// Takes turns at all there is.
+static void grant_torture(struct lm_member *self, uint64_t seen) {
+    static const enum lm_cycle_kind kinds[] = {LM_CYCLE_MINOR, LM_CYCLE_FULL,
+                                               LM_CYCLE_MINOR, LM_CYCLE_BESIDE};
+    enum lm_cycle_kind kind = kinds[seen % 4];
+    bool is_beside = kind == LM_CYCLE_BESIDE && lm_pace_is_concurrent();
+    if (!is_beside || !grant_request(self)) {
+        grant_collect(self, is_beside ? LM_CYCLE_FULL : kind, LM_CAUSE_TORTURE,
+                      seen);
+    }
 }
 
 static enum lm_refill grant(struct lm_member *self, const struct wish *wish,
@@ -42,15 +103,16 @@ static enum lm_refill grant(struct lm_member *self, const struct wish *wish,
     uint64_t seen = lm_cycle_number();
     enum lm_refill r = grant_try(self, wish, false, object);
     if (r == LM_REFILL_BUDGET) {
-        grant_collect(self,
-                      lm_settings.torture_collect ? LM_CAUSE_TORTURE
-                                                  : LM_CAUSE_GROWTH,
-                      seen);
+        if (lm_settings.torture_collect) {
+            grant_torture(self, seen);
+        } else {
+            grant_budget(self, seen);
+        }
         seen = lm_cycle_number();
         r = grant_try(self, wish, true, object);
     }
     if (r == LM_REFILL_LIMIT || r == LM_REFILL_REFUSED) {
-        grant_collect(self,
+        grant_collect(self, LM_CYCLE_FULL,
                       r == LM_REFILL_LIMIT ? LM_CAUSE_LIMIT : LM_CAUSE_REFUSED,
                       seen);
         r = grant_try(self, wish, true, object);

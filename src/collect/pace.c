@@ -16,7 +16,13 @@
 #include "alloc/budget.h"
 #include "base/config.h"
 #include "base/settings.h"
+#include "collect/dirty.h"
+#include "heap/kind.h"
+#include "mark/lines.h"
 #include "os/clock.h"
+#include "os/track.h"
+
+#include <string.h>
 
 // The share of time for collecting, in percent, above which the budget grows
 // and below a quarter of which it shrinks.
@@ -30,15 +36,48 @@
 // Under this a collection would cost more than what it can find.
 #define PACE_LEAST_BYTES (16 * LM_BLOCK_BYTES)
 
+// Pauses that nobody notices: at 60 pictures a second one takes 16 ms.
+#define PACE_TARGET_NS 1000000u
+
+// Generations are given up when three minor collections in a row free a byte at
+// more than this part of the price of a collection of all, and tried again after
+// so many of those, twice as many each time.
+#define PACE_PRICE 2
+#define PACE_MISSES 3
+#define PACE_RETRY 4
+#define PACE_RETRY_MAX 64
+
+// What visiting a written page costs a minor collection, measured.
+#define PACE_PAGE_NS 2000u
+
 static struct {
-    size_t live_bytes;   // of the last collection
-    size_t budget_bytes; // set then
-    size_t extra_bytes;  // the budget that the program's speed asks for
-    uint64_t ended_ns;   // the last collection
+    size_t live_bytes;    // after the last collection
+    size_t full_bytes;    // alive after the last full one
+    size_t budget_bytes;  // set then
+    size_t extra_bytes;   // the budget that the program's speed asks for
+    size_t growth_bytes;  // what may become old until the next full one
+    uint64_t ended_ns;    // the last collection
+    uint64_t mark_rate;   // bytes marked in a second
+    unsigned misses;      // minor collections in a row that freed little
+    unsigned rest;        // full collections until generations are tried again
+    unsigned retry;       // how many that was the last time
+    uint64_t full_price;  // of a collection of all, in ns for a page freed
+    bool is_quiet;        // little was written during the last marking
+    size_t nursery_bytes; // allocated between minor collections
+    bool is_generational;
+    bool is_begun; // there has been a collection
 } pace;
 
+// Relaxed: settings stand for themselves.
+static enum lm_toggle pace_concurrent(void) {
+    return __atomic_load_n(&lm_settings.concurrent, __ATOMIC_RELAXED);
+}
+
+static enum lm_toggle pace_generations(void) {
+    return __atomic_load_n(&lm_settings.generations, __ATOMIC_RELAXED);
+}
+
 static size_t pace_growth(size_t live) {
-    // Relaxed: settings stand for themselves.
     size_t growth = __atomic_load_n(&lm_settings.growth, __ATOMIC_RELAXED);
     size_t budget;
     if (__builtin_mul_overflow(live / 100, growth, &budget)) {
@@ -62,8 +101,7 @@ static size_t pace_budget(size_t live) {
 }
 
 // Looks at how the time since the last collection was spent.
-static void pace_adapt(uint64_t began_ns) {
-    uint64_t now = lm_clock_ns();
+static void pace_adapt(uint64_t began_ns, uint64_t now) {
     uint64_t collecting = now - began_ns;
     uint64_t whole = now - pace.ended_ns;
     if (collecting * 100 > whole * PACE_SHARE) {
@@ -72,30 +110,196 @@ static void pace_adapt(uint64_t began_ns) {
     } else if (collecting * 400 < whole * PACE_SHARE) {
         pace.extra_bytes = pace.extra_bytes / 4 * 3;
     }
+}
+
+// A marking beside the program should end when the budget does: it begins when
+// what is left is what the program will allocate meanwhile, and half as much.
+static size_t pace_low(uint64_t since_ns, size_t allocated) {
+    uint64_t micros = since_ns / 1000 + 1;
+    uint64_t marking = pace.mark_rate
+                           ? pace.live_bytes / (pace.mark_rate / 1000000 + 1)
+                           : pace.live_bytes / 500;
+    uint64_t low = allocated / micros * (marking + 1000) / 2 * 3;
+    uint64_t most = pace.budget_bytes / 8 * 7;
+    return low < most ? (size_t)low + 1 : most;
+}
+
+static void pace_set(void) {
+    lm_budget_set(pace.budget_bytes, pace.live_bytes);
+}
+
+// Bytes allocated on the budget under way.
+static size_t pace_spent(void) {
+    size_t left = lm_budget_left();
+    return pace.budget_bytes > left ? pace.budget_bytes - left : 0;
+}
+
+uint64_t lm_pace_target_ns(void) {
+    uint64_t ns =
+        __atomic_load_n(&lm_settings.pause_target_ns, __ATOMIC_RELAXED);
+    return ns ? ns : PACE_TARGET_NS;
+}
+
+// Where stores are told by the program, objects of types that are not have to be
+// scanned in each stop: no short one then.
+static bool pace_is_tracked(void) {
+    size_t untold = 0;
+    if (lm_track_rung() != LM_TRACK_BARRIER) {
+        return true;
+    }
+    for (uint32_t kind = 1; kind < lm_kind_count(); kind++) {
+        const struct lm_kind *k = &lm_kinds[kind];
+        untold += k->is_leaf || k->type->is_barriered ? 0 : k->live_bytes;
+    }
+    return untold < LM_BESIDE_BYTES;
+}
+
+bool lm_pace_is_concurrent(void) {
+    // Before the first collection all may be alive.
+    size_t live = pace.is_begun ? pace.live_bytes : pace_spent();
+    return pace_concurrent() != LM_OFF &&
+           (pace_concurrent() == LM_ON ||
+            (live >= LM_BESIDE_BYTES && pace_is_tracked())) &&
+           lm_dirty_may_open();
+}
+
+// Generations pay where a minor collection, which visits what the program has
+// written of the old, would be clearly cheaper than one of all, for what is
+// allocated between them.
+static bool pace_is_quiet_now(const struct lm_pace_event *e, uint64_t since_ns,
+                              size_t spent) {
+    uint64_t share = since_ns > e->mark_ns ? e->mark_ns * 64 / since_ns : 64;
+    uint64_t pages = ((spent >> LM_PAGE_SHIFT) * share / 64) + 1;
+    uint64_t price = e->written_lines * PACE_PAGE_NS / pages;
+    return price * PACE_PRICE < pace.full_price;
+}
+
+static bool pace_wants_generations(void) {
+    return pace_generations() != LM_OFF && lm_track_rung() != LM_TRACK_AUTO &&
+           lm_dirty_may_open() &&
+           (pace_generations() == LM_ON ||
+            (pace.rest == 0 && pace.live_bytes >= LM_NURSERY_BYTES / 4 &&
+             pace.is_quiet));
+}
+
+bool lm_pace_is_quiet(void) {
+    return pace.is_quiet;
+}
+
+bool lm_pace_is_generational(void) {
+    return pace.is_generational;
+}
+
+bool lm_pace_wants_full(void) {
+    return !pace.is_generational ||
+           pace.live_bytes > pace.full_bytes + pace.growth_bytes;
+}
+
+static void pace_nursery(void) {
+    if (pace.nursery_bytes > LM_NURSERY_BYTES) {
+        pace.nursery_bytes = LM_NURSERY_BYTES;
+    }
+    if (pace.nursery_bytes < LM_NURSERY_BYTES / 16) {
+        pace.nursery_bytes = LM_NURSERY_BYTES / 16;
+    }
+    pace.budget_bytes = pace.growth_bytes < pace.nursery_bytes
+                            ? pace.growth_bytes
+                            : pace.nursery_bytes;
+    size_t min = __atomic_load_n(&lm_settings.heap_min, __ATOMIC_RELAXED);
+    if (min > pace.live_bytes && pace.budget_bytes < min - pace.live_bytes) {
+        pace.budget_bytes = min - pace.live_bytes;
+    }
+}
+
+void lm_pace_after(const struct lm_pace_event *e) {
+    uint64_t now = lm_clock_ns();
+    size_t spent = pace_spent();
+    uint64_t since = now - pace.ended_ns;
+    pace_adapt(now - e->cost_ns, now);
+    pace.live_bytes = pace.full_bytes = e->live_bytes;
+    if (e->mark_ns > 100000) {
+        pace.mark_rate = e->live_bytes / (e->mark_ns / 1000) * 1000000;
+    }
+    pace.rest -= pace.rest > 0;
+    pace.budget_bytes = pace.growth_bytes = pace_budget(e->live_bytes);
+    pace.full_price =
+        e->cost_ns / ((pace.growth_bytes >> LM_PAGE_SHIFT) + 1) + 1;
+    pace.is_quiet = pace_is_quiet_now(e, since, spent);
+    pace.is_generational = pace_wants_generations();
+    pace.is_begun = true;
+    if (pace.is_generational) {
+        pace_nursery();
+    }
+    pace_set();
+    bool is_beside = !pace.is_generational && lm_pace_is_concurrent();
+    lm_budget_set_low(is_beside ? pace_low(since, spent) : 0);
     pace.ended_ns = now;
 }
 
-static void pace_set(size_t live_bytes) {
-    pace.live_bytes = live_bytes;
-    pace.budget_bytes = pace_budget(live_bytes);
-    lm_budget_set(pace.budget_bytes, live_bytes);
+bool lm_pace_allows_minor(size_t pages) {
+    uint64_t ns = pages * PACE_PAGE_NS;
+    return pace_generations() == LM_ON || ns <= 2 * lm_pace_target_ns();
 }
 
-void lm_pace_after(size_t live_bytes, uint64_t began_ns) {
-    pace_adapt(began_ns);
-    pace_set(live_bytes);
+static void pace_rest(void) {
+    pace.is_generational = false;
+    pace.retry = pace.retry ? pace.retry * 2 : PACE_RETRY;
+    pace.retry = pace.retry < PACE_RETRY_MAX ? pace.retry : PACE_RETRY_MAX;
+    pace.rest = pace.retry;
+    pace.misses = 0;
+}
+
+void lm_pace_give_up(void) {
+    pace_rest();
+    // What generations would have let become old until then.
+    size_t old = pace.live_bytes - pace.full_bytes;
+    size_t spent = pace_spent() + (pace.live_bytes > pace.full_bytes ? old : 0);
+    pace.budget_bytes =
+        pace.growth_bytes > spent ? pace.growth_bytes - spent : 0;
+    pace.budget_bytes = pace.budget_bytes > PACE_LEAST_BYTES ? pace.budget_bytes
+                                                             : PACE_LEAST_BYTES;
+    pace_set();
+    lm_budget_set_low(pace.budget_bytes / 2);
+}
+
+void lm_pace_after_minor(const struct lm_pace_event *e) {
+    size_t spent = pace_spent();
+    size_t kept =
+        e->live_bytes > pace.live_bytes ? e->live_bytes - pace.live_bytes : 0;
+    pace.live_bytes = e->live_bytes;
+    size_t freed = spent > kept ? (spent - kept) >> LM_PAGE_SHIFT : 0;
+    bool is_miss = e->cost_ns / (freed + 1) * PACE_PRICE > pace.full_price;
+    pace.misses = is_miss ? pace.misses + 1 : 0;
+    if (pace.misses >= PACE_MISSES && pace_generations() != LM_ON) {
+        pace_rest(); // a collection of all is next
+    }
+    // As large as can be collected in the time for a pause.
+    if (e->cost_ns > lm_pace_target_ns() / 4 * 3) {
+        pace.nursery_bytes = pace.nursery_bytes / 2;
+    } else if (e->cost_ns < lm_pace_target_ns() / 3) {
+        pace.nursery_bytes = pace.nursery_bytes * 2;
+    }
+    pace_nursery();
+    pace_set();
+    lm_budget_set_low(0);
+    pace.ended_ns = lm_clock_ns();
+}
+
+void lm_pace_forget(void) {
+    pace.is_generational = false;
 }
 
 void lm_pace_init(void) {
-    pace.extra_bytes = 0;
+    memset(&pace, 0, sizeof pace);
     pace.ended_ns = lm_clock_ns();
-    pace_set(0);
+    pace.budget_bytes = pace.growth_bytes = pace_budget(0);
+    pace_set();
 }
 
 void lm_pace_change(void) {
-    size_t left = lm_budget_left();
-    size_t spent = pace.budget_bytes > left ? pace.budget_bytes - left : 0;
-    pace.budget_bytes = pace_budget(pace.live_bytes);
+    size_t spent = pace_spent();
+    pace.growth_bytes = pace_budget(pace.full_bytes);
+    pace.budget_bytes = pace.growth_bytes;
     lm_budget_set(pace.budget_bytes > spent ? pace.budget_bytes - spent : 0,
                   pace.live_bytes);
 }

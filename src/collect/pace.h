@@ -4,15 +4,55 @@
 #ifndef COLLECT_PACE_H
 #define COLLECT_PACE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 // lm_pace_init sets the budget until the first collection.
 void lm_pace_init(void);
 
-// lm_pace_after sets the budget after a collection that found so much alive,
-// began at began_ns and ended now.
-void lm_pace_after(size_t live_bytes, uint64_t began_ns);
+// What a collection found and cost.
+struct lm_pace_event {
+    size_t live_bytes;
+    uint64_t cost_ns; // of the program's time, or of a processor's beside it
+    uint64_t mark_ns; // from its beginning to its end
+    size_t written_lines; // while a marking beside the program ran
+};
+
+// lm_pace_after sets the budget after a collection of all that ended now.
+void lm_pace_after(const struct lm_pace_event *event);
+
+// lm_pace_after_minor does so after a minor one, which may show that
+// generations do not pay.
+void lm_pace_after_minor(const struct lm_pace_event *event);
+
+// lm_pace_target_ns returns how long a pause should be at most.
+uint64_t lm_pace_target_ns(void);
+
+// lm_pace_is_concurrent says whether the next collection of all should mark
+// beside the program.
+bool lm_pace_is_concurrent(void);
+
+// lm_pace_is_quiet says whether little was written during the last marking beside
+// the program.
+bool lm_pace_is_quiet(void);
+
+// lm_pace_is_generational says whether minor collections are worth it, from the
+// last collection of all until the next.
+bool lm_pace_is_generational(void);
+
+// lm_pace_allows_minor says whether a minor collection that visits so many pages
+// can keep to the pause target, or what generations save is worth a longer one.
+bool lm_pace_allows_minor(size_t pages);
+
+// lm_pace_give_up ends generations for a while.
+void lm_pace_give_up(void);
+
+// lm_pace_wants_full says whether the next collection should be one of all.
+bool lm_pace_wants_full(void);
+
+// lm_pace_forget makes the next collection one of all: in the child of a fork.
+void lm_pace_forget(void);
 
 // lm_pace_change applies changed settings to the budget under way.
 void lm_pace_change(void);

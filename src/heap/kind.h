@@ -9,6 +9,7 @@
 #define HEAP_KIND_H
 
 #include "base/config.h"
+#include "heap/run.h"
 #include "heap/type.h"
 #include "os/lock.h"
 
@@ -53,13 +54,14 @@ struct __attribute__((aligned(LM_LINE_BYTES))) lm_kind {
     uint32_t scale; // see struct lm_block
     const struct loam_type *type;
 
-    // Each block of the kind is in one of three lists. Guarded by the lock.
+    // Each block of the kind is in one of four lists. Guarded by the lock.
     struct lm_lock lock;
     struct lm_block_list unswept; // as the last collection left them
     struct lm_block_list partial; // swept, with free cells
-    struct lm_block_list taken;   // full, or some thread allocates from them;
-                                  // of a large kind: all of them, linked
-                                  // both ways
+    struct lm_block_list taken;   // since the last collection, their free cells
+                                  // given to threads; of a large kind: all of
+                                  // them, linked both ways, newest first
+    struct lm_block_list full;    // swept, with none
     // Figures of the last collection; written while the program is stopped.
     uint64_t live_count;
     uint64_t live_bytes;
@@ -84,6 +86,11 @@ void lm_kind_fini(void);
 
 // lm_kind_count returns one more than the highest kind there is.
 uint32_t lm_kind_count(void);
+
+// lm_kind_zone returns where the blocks of a kind belong.
+static inline enum lm_zone lm_kind_zone(const struct lm_kind *k) {
+    return k->is_leaf ? LM_ZONE_LEAF : LM_ZONE_SCANNED;
+}
 
 // lm_kind_of returns the kind of a type, of one object or an array, for
 // objects of that many bytes; 0 when the table is full.

@@ -5,6 +5,7 @@
 //   run.2  For n <= RUN_HINTS, no run of n free blocks starts below the word
 //          run_pool.hint[n]; so a search for n blocks begins there.
 //   run.3  A clean bit is set only for a free block that reads as zeroes.
+//   run.4  A block is given back once: the first of what is given is not free.
 
 #include "heap/run.h"
 
@@ -14,6 +15,7 @@
 #include "heap/space.h"
 #include "os/lock.h"
 #include "os/memory.h"
+#include "os/track.h"
 
 #include <string.h>
 
@@ -24,26 +26,39 @@
 // touch costs half as much, and less than a huge page in 16 is wasted.
 #define RUN_HUGE_FROM_BYTES ((size_t)32 << 20)
 
+// What is taken of a region, by zone; a region with neither may become either.
+// Both are there when there was no room to keep them apart.
+struct region {
+    uint16_t used[LM_ZONES]; // blocks; atomic for readers
+};
+
 static struct {
     struct lm_lock lock; // guards all below
     uint64_t *free;      // a bit a block
     uint64_t *clean;
     size_t table_bytes; // of each
-    uint32_t hint[RUN_HINTS + 1];
+    uint32_t hint[LM_ZONES][RUN_HINTS + 1];
+    struct region *region; // by block >> LM_REGION_SHIFT
+    size_t region_bytes;
     bool has_huge_pages;
     size_t used; // atomic for readers, as all below
     size_t used_peak;
     size_t clean_count;    // free and clean blocks below the end
     size_t returned_bytes; // in all
+    size_t warm_bytes;     // of the range, touched by lm_run_warm
+    void (*on_cold)(void);
 } run_pool;
 
 bool lm_run_init(void) {
     memset(&run_pool, 0, sizeof run_pool);
     size_t bytes = lm_round_up(lm_space_block_count() / 8 + 8, 4096);
-    run_pool.free = lm_memory_map(2 * bytes);
+    size_t regions = (lm_space_block_count() >> LM_REGION_SHIFT) + 1;
+    run_pool.region_bytes = regions * sizeof *run_pool.region;
+    run_pool.free = lm_memory_map(2 * bytes + run_pool.region_bytes);
     if (run_pool.free == NULL) {
         return false;
     }
+    run_pool.region = (struct region *)((char *)run_pool.free + 2 * bytes);
     run_pool.clean = run_pool.free + bytes / 8;
     run_pool.table_bytes = bytes;
     run_pool.has_huge_pages =
@@ -53,7 +68,8 @@ bool lm_run_init(void) {
 }
 
 void lm_run_fini(void) {
-    lm_memory_release(run_pool.free, 2 * run_pool.table_bytes);
+    lm_memory_release(run_pool.free,
+                      2 * run_pool.table_bytes + run_pool.region_bytes);
     memset(&run_pool, 0, sizeof run_pool);
 }
 
@@ -118,31 +134,67 @@ static size_t run_next_free(size_t from) {
     return end;
 }
 
-static size_t run_hint(size_t count) {
-    return run_pool.hint[count < RUN_HINTS ? count : RUN_HINTS];
+#define REGION_BLOCKS ((size_t)1 << LM_REGION_SHIFT)
+
+// The first block at or after `from`, and before `end`, that lies in a region of
+// the other zone; `end` when none does.
+static size_t region_stranger(size_t from, size_t end, enum lm_zone zone) {
+    while (from < end) {
+        if (run_pool.region[from >> LM_REGION_SHIFT].used[1 - zone]) {
+            return from;
+        }
+        from = (from | (REGION_BLOCKS - 1)) + 1;
+    }
+    return end;
 }
 
-// The lowest run of `count` blocks at a multiple of align; 0 when none.
-static size_t run_search(size_t count, size_t align) {
+static size_t run_hint(size_t count, enum lm_zone zone) {
+    return run_pool.hint[zone][count < RUN_HINTS ? count : RUN_HINTS];
+}
+
+// The lowest run of `count` blocks at a multiple of align, in regions of the
+// zone; 0 when none.
+static size_t run_search(size_t count, size_t align, enum lm_zone zone) {
     size_t end = lm_space_used_blocks();
-    size_t at = run_next_free(run_hint(count) * 64);
+    size_t at = run_next_free(run_hint(count, zone) * 64);
+    uint32_t *hint =
+        align == 1 && count <= RUN_HINTS ? &run_pool.hint[zone][count] : NULL;
+    while (at < end) {
+        size_t start = lm_round_up(at, align);
+        size_t length = run_length(at, start - at + count);
+        size_t stranger = region_stranger(at, at + length, zone);
+        if (stranger < at + length) {
+            at = run_next_free((stranger | (REGION_BLOCKS - 1)) + 1);
+        } else if (length >= start - at + count) {
+            if (hint) {
+                // Every run of this length below has been passed over. (run.2)
+                *hint = (uint32_t)(at / 64);
+            }
+            return start;
+        } else {
+            at = run_next_free(at + length + 1);
+        }
+    }
+    if (hint) {
+        // None at all: only what is given from now on can make one.
+        size_t back = count / 64 + 1;
+        size_t word = end / 64;
+        *hint = (uint32_t)(word > back ? word - back : 0);
+    }
+    return 0;
+}
+
+// The same where there is no room to keep the zones apart.
+static size_t run_search_anywhere(size_t count, size_t align) {
+    size_t end = lm_space_used_blocks();
+    size_t at = run_next_free(1);
     while (at < end) {
         size_t start = lm_round_up(at, align);
         size_t length = run_length(at, start - at + count);
         if (length >= start - at + count) {
-            if (align == 1 && count <= RUN_HINTS) {
-                // Every run of this length below has been passed over. (run.2)
-                run_pool.hint[count] = (uint32_t)(at / 64);
-            }
             return start;
         }
         at = run_next_free(at + length + 1);
-    }
-    if (align == 1 && count <= RUN_HINTS) {
-        // None at all: only what is given from now on can make one.
-        size_t back = count / 64 + 1;
-        size_t word = end / 64;
-        run_pool.hint[count] = (uint32_t)(word > back ? word - back : 0);
     }
     return 0;
 }
@@ -151,9 +203,10 @@ static size_t run_search(size_t count, size_t align) {
 static void run_lower_hints(size_t block) {
     uint32_t word = (uint32_t)(block / 64);
     word = word > 2 ? word - 2 : 0;
-    for (unsigned n = 0; n <= RUN_HINTS; n++) {
-        uint32_t hint = run_pool.hint[n];
-        run_pool.hint[n] = hint < word ? hint : word;
+    for (unsigned n = 0; n < LM_ZONES * (RUN_HINTS + 1); n++) {
+        uint32_t *hint =
+            &run_pool.hint[n / (RUN_HINTS + 1)][n % (RUN_HINTS + 1)];
+        *hint = *hint < word ? *hint : word;
     }
     // The last hint serves every longer run as well, which may start anywhere
     // before.
@@ -163,8 +216,9 @@ static void run_lower_hints(size_t block) {
     }
     word = (uint32_t)(back / 64);
     word = word > 2 ? word - 2 : 0;
-    if (run_pool.hint[RUN_HINTS] > word) {
-        run_pool.hint[RUN_HINTS] = word;
+    for (unsigned zone = 0; zone < LM_ZONES; zone++) {
+        uint32_t *hint = &run_pool.hint[zone][RUN_HINTS];
+        *hint = *hint < word ? *hint : word;
     }
 }
 
@@ -175,13 +229,79 @@ static bool run_wants_huge(void) {
     return run_pool.has_huge_pages && lm_space.bytes >= RUN_HUGE_FROM_BYTES;
 }
 
+// How far ahead of the used part memory is touched: a sixteenth of it.
+#define RUN_AHEAD_SHIFT 4
+#define RUN_AHEAD_MAX_BYTES ((size_t)32 << 20)
+
+static size_t run_ahead_bytes(void) {
+    size_t ahead = lm_space.bytes >> RUN_AHEAD_SHIFT;
+    ahead = ahead < RUN_AHEAD_MAX_BYTES ? ahead : RUN_AHEAD_MAX_BYTES;
+    return lm_round_up(ahead, LM_COMMIT_BYTES);
+}
+
+// A huge page takes the system milliseconds at the first touch, in which a
+// thread does not stop for a collection either: so it should not be the
+// program's.
+static void run_look_ahead(void) {
+    if (run_pool.on_cold && run_wants_huge() &&
+        run_pool.warm_bytes < lm_space.bytes + run_ahead_bytes() / 2) {
+        run_pool.on_cold();
+    }
+}
+
+void lm_run_listen(void (*on_cold)(void)) {
+    run_pool.on_cold = on_cold;
+}
+
+// The end of what is to be touched, or 0.
+static size_t run_warm_end(size_t ahead_bytes, size_t *from) {
+    size_t end = lm_round_up(lm_space.bytes, LM_COMMIT_BYTES);
+    size_t usual = run_ahead_bytes();
+    size_t ahead = ahead_bytes > usual ? ahead_bytes : usual;
+    ahead = ahead < 2 * RUN_AHEAD_MAX_BYTES ? ahead : 2 * RUN_AHEAD_MAX_BYTES;
+    size_t to = lm_round_up(end + ahead, LM_COMMIT_BYTES);
+    size_t max = __atomic_load_n(&lm_settings.heap_max, __ATOMIC_RELAXED);
+    // Free blocks inside come first.
+    size_t free = (end >> LM_BLOCK_SHIFT) - run_pool.used;
+    if (!run_wants_huge() || free << LM_BLOCK_SHIFT > ahead ||
+        to > lm_space.reserved_bytes || (max && to > max) ||
+        !lm_space_ready(to, run_wants_huge())) {
+        return 0;
+    }
+    *from = run_pool.warm_bytes > end ? run_pool.warm_bytes : end;
+    return to;
+}
+
+void lm_run_warm(size_t ahead_bytes) {
+    size_t from = 0;
+    lm_lock_acquire(&run_pool.lock);
+    // Not again as the heap grows: a program that is faster would be followed
+    // for ever.
+    size_t to = run_warm_end(ahead_bytes, &from);
+    lm_lock_release(&run_pool.lock);
+    for (; from < to; from += LM_COMMIT_BYTES) {
+        lm_memory_populate((void *)(lm_space.base + from), // NOLINT
+                           LM_COMMIT_BYTES);
+        lm_lock_acquire(&run_pool.lock);
+        if (run_pool.warm_bytes < from + LM_COMMIT_BYTES) {
+            run_pool.warm_bytes = from + LM_COMMIT_BYTES;
+        }
+        lm_lock_release(&run_pool.lock);
+    }
+}
+
 // Grows the used part so that it ends with a run of `count` blocks.
-static size_t run_grow(size_t count, size_t align) {
+static size_t run_grow(size_t count, size_t align, enum lm_zone zone) {
     size_t end = lm_space_used_blocks();
     size_t start = end;
     while (start > 1 && end - start < count &&
            run_bit(run_pool.free, start - 1)) {
         start--;
+    }
+    // Nothing beyond the end belongs to a zone.
+    while (region_stranger(start, end + 1, zone) <= end) {
+        start =
+            (region_stranger(start, end + 1, zone) | (REGION_BLOCKS - 1)) + 1;
     }
     start = lm_round_up(start, align);
     if (start > lm_space_block_count() ||
@@ -199,6 +319,7 @@ static size_t run_grow(size_t count, size_t align) {
         if (start > end) {
             run_lower_hints(end);
         }
+        run_look_ahead();
     }
     return start;
 }
@@ -208,7 +329,27 @@ static bool run_passes_limit(size_t count) {
     return max && (run_pool.used + count) << LM_BLOCK_SHIFT > max;
 }
 
-static bool run_mark_used(size_t block, size_t count) {
+// Counts blocks in or out of their regions.
+static void region_count(size_t block, size_t count, enum lm_zone zone,
+                         int sign) {
+    while (count > 0) {
+        size_t here = REGION_BLOCKS - block % REGION_BLOCKS;
+        here = here < count ? here : count;
+        uint16_t *used = &run_pool.region[block >> LM_REGION_SHIFT].used[zone];
+        __atomic_store_n(used, (uint16_t)(*used + sign * (int)here),
+                         __ATOMIC_RELAXED);
+        block += here;
+        count -= here;
+    }
+}
+
+bool lm_run_is_leaf_region(size_t block) {
+    const struct region *r = &run_pool.region[block >> LM_REGION_SHIFT];
+    return __atomic_load_n(&r->used[LM_ZONE_SCANNED], __ATOMIC_RELAXED) == 0;
+}
+
+static bool run_mark_used(size_t block, size_t count, enum lm_zone zone) {
+    region_count(block, count, zone, 1);
     run_fill(run_pool.free, block, count, false);
     size_t clean = run_fill(run_pool.clean, block, count, false);
     run_pool.clean_count -= clean;
@@ -219,8 +360,8 @@ static bool run_mark_used(size_t block, size_t count) {
     return clean == count;
 }
 
-enum lm_run_result lm_run_take(size_t count, size_t align, bool can_grow,
-                               struct lm_run *run) {
+enum lm_run_result lm_run_take(size_t count, size_t align, enum lm_zone zone,
+                               bool can_grow, struct lm_run *run) {
     enum lm_run_result result = LM_RUN_OK;
     lm_lock_acquire(&run_pool.lock);
     if (count > lm_space_block_count()) {
@@ -228,12 +369,15 @@ enum lm_run_result lm_run_take(size_t count, size_t align, bool can_grow,
     } else if (run_passes_limit(count)) {
         result = LM_RUN_LIMIT;
     } else {
-        run->block = run_search(count, align);
+        run->block = run_search(count, align, zone);
         if (run->block == 0 && can_grow) {
-            run->block = run_grow(count, align);
+            run->block = run_grow(count, align, zone);
+        }
+        if (run->block == 0 && can_grow) {
+            run->block = run_search_anywhere(count, align);
         }
         if (run->block) {
-            run->is_clean = run_mark_used(run->block, count);
+            run->is_clean = run_mark_used(run->block, count, zone);
         } else {
             result = can_grow ? LM_RUN_REFUSED : LM_RUN_NONE;
         }
@@ -242,29 +386,38 @@ enum lm_run_result lm_run_take(size_t count, size_t align, bool can_grow,
     return result;
 }
 
-void lm_run_give(size_t block, size_t count) {
+void lm_run_give(size_t block, size_t count, enum lm_zone zone) {
+    if (lm_track_rung() == LM_TRACK_MPROTECT) {
+        // It may become leaf memory, which a system call can write to.
+        lm_track_disarm((uintptr_t)lm_space_address(block),
+                        (uintptr_t)lm_space_address(block + count));
+    }
     for (size_t i = 0; i < count; i++) {
         lm_block_store(block + i, (struct lm_block){0});
     }
     lm_lock_acquire(&run_pool.lock);
     LM_CHECK(1, run_length(block, 1) == 0, "run.4 a block is given back once");
     run_fill(run_pool.free, block, count, true);
+    region_count(block, count, zone, -1);
     run_set(&run_pool.used, run_pool.used - count);
-    run_lower_hints(block);
+    // The region may be anybody's now, from its beginning.
+    run_lower_hints(block & ~(REGION_BLOCKS - 1));
     lm_lock_release(&run_pool.lock);
 }
 
-bool lm_run_extend(size_t block, size_t count, bool *is_clean) {
+bool lm_run_extend(size_t block, size_t count, enum lm_zone zone,
+                   bool *is_clean) {
     lm_lock_acquire(&run_pool.lock);
     size_t end = lm_space_used_blocks();
     bool ok = !run_passes_limit(count) && block <= end;
     if (ok) {
         size_t have = run_length(block, count);
-        ok = have == count ||
-             (block + have == end && run_grow(count, 1) == block);
+        ok = (have == count ||
+              (block + have == end && run_grow(count, 1, zone) == block)) &&
+             region_stranger(block, block + count, zone) == block + count;
     }
     if (ok) {
-        *is_clean = run_mark_used(block, count);
+        *is_clean = run_mark_used(block, count, zone);
     }
     lm_lock_release(&run_pool.lock);
     return ok;
@@ -287,8 +440,15 @@ size_t lm_run_discard(size_t keep_blocks) {
             size_t made = run_fill(run_pool.clean, from, count, true);
             run_pool.clean_count += made;
             bytes += made << LM_BLOCK_SHIFT;
+            lm_space_forget(from, count);
         }
         at = run_next_free(at + length);
+    }
+    size_t used_bytes = lm_round_up(lm_space.bytes, LM_COMMIT_BYTES);
+    if (run_pool.warm_bytes > used_bytes) {
+        lm_memory_discard((void *)(lm_space.base + used_bytes), // NOLINT
+                          run_pool.warm_bytes - used_bytes);
+        run_pool.warm_bytes = 0;
     }
     run_set(&run_pool.returned_bytes, run_pool.returned_bytes + bytes);
     lm_lock_release(&run_pool.lock);

@@ -27,18 +27,36 @@ struct lm_run {
     bool is_clean; // known to read as zeroes
 };
 
+// Blocks whose objects are scanned and blocks of leaves are kept apart, a region
+// of 2 MiB to each, as long as there is room: then writing to leaves has
+// nothing to do with tracking writes, and huge pages of theirs stay whole.
+enum lm_zone { LM_ZONE_SCANNED = 0, LM_ZONE_LEAF = 1 };
+#define LM_ZONES 2
+
 // lm_run_take takes `count` adjacent blocks whose first is a multiple of
 // `align` blocks (a power of two). Without can_grow only blocks that have been
 // used before are given.
-enum lm_run_result lm_run_take(size_t count, size_t align, bool can_grow,
-                               struct lm_run *run);
+enum lm_run_result lm_run_take(size_t count, size_t align, enum lm_zone zone,
+                               bool can_grow, struct lm_run *run);
 
-// lm_run_give returns blocks to the pool; their entries are made free.
-void lm_run_give(size_t block, size_t count);
+// lm_run_listen sets what is called when memory ahead of the heap should be
+// touched; it may be called with the pool's lock held. lm_run_warm does it, for
+// at least so many bytes ahead.
+void lm_run_listen(void (*on_cold)(void));
+void lm_run_warm(size_t ahead_bytes);
+
+// lm_run_is_leaf_region says whether nothing but leaves, and free blocks, lies
+// in the region of a block. A hint: one load.
+bool lm_run_is_leaf_region(size_t block);
+
+// lm_run_give returns blocks, taken for that zone, to the pool; their entries are
+// made free.
+void lm_run_give(size_t block, size_t count, enum lm_zone zone);
 
 // lm_run_extend takes the `count` blocks right behind a run, if they are free
 // or never used. is_clean as in struct lm_run.
-bool lm_run_extend(size_t block, size_t count, bool *is_clean);
+bool lm_run_extend(size_t block, size_t count, enum lm_zone zone,
+                   bool *is_clean);
 
 // lm_run_discard gives free blocks' memory back to the system, the highest
 // first, but keeps `keep_blocks` of it ready. Returns the bytes.

@@ -9,10 +9,13 @@
 
 struct lm_space lm_space;
 
-// Bytes of tables for a block: its state, bits, link and large size.
+#define SPACE_PAGE_BYTES ((size_t)4096)
+
+// Bytes of tables for a block: its state, bits, link, large size and whether it
+// is fixed.
 #define SPACE_TABLE_BYTES                                                      \
     (sizeof(struct lm_block) + sizeof(struct lm_bits) + sizeof(uint32_t) +     \
-     sizeof(size_t))
+     sizeof(size_t) + sizeof(bool))
 
 static bool space_reserve(size_t bytes) {
     size_t blocks = bytes >> LM_BLOCK_SHIFT;
@@ -41,6 +44,7 @@ static bool space_reserve(size_t bytes) {
     lm_space.block = (struct lm_block *)(lm_space.bits + blocks);
     lm_space.large_bytes = (size_t *)(lm_space.block + blocks);
     lm_space.next = (uint32_t *)(lm_space.large_bytes + blocks);
+    lm_space.is_fixed = (bool *)(lm_space.next + blocks);
     return true;
 }
 
@@ -61,8 +65,29 @@ bool lm_space_init(void) {
     }
     lm_space.live = 0;
     lm_space.cycle = 1;
-    lm_space.bytes = 0;
+    lm_space.bytes = lm_space.ready_bytes = 0;
     return true;
+}
+
+// The whole pages among the entries of so many blocks.
+static void table_forget(void *table, size_t entry_bytes, size_t block,
+                         size_t count) {
+    uintptr_t start = (uintptr_t)table + block * entry_bytes;
+    uintptr_t end = start + count * entry_bytes;
+    start = lm_round_up(start, SPACE_PAGE_BYTES);
+    end &= ~(uintptr_t)(SPACE_PAGE_BYTES - 1);
+    if (start < end) {
+        lm_memory_discard((void *)start, end - start); // NOLINT
+    }
+}
+
+void lm_space_forget(size_t block, size_t count) {
+    table_forget(lm_space.bits, sizeof *lm_space.bits, block, count);
+    table_forget(lm_space.block, sizeof *lm_space.block, block, count);
+    table_forget(lm_space.large_bytes, sizeof *lm_space.large_bytes, block,
+                 count);
+    table_forget(lm_space.next, sizeof *lm_space.next, block, count);
+    table_forget(lm_space.is_fixed, sizeof *lm_space.is_fixed, block, count);
 }
 
 void lm_space_fini(void) {
@@ -71,15 +96,37 @@ void lm_space_fini(void) {
     lm_space = (struct lm_space){0};
 }
 
-bool lm_space_grow(size_t block, bool huge) {
-    size_t want = lm_round_up(block << LM_BLOCK_SHIFT, LM_COMMIT_BYTES);
-    size_t have = lm_round_up(lm_space.bytes, LM_COMMIT_BYTES);
-    if (block > lm_space_block_count()) {
+// How much more than is needed is made writable: an eighth, up to 64 MiB.
+#define SPACE_MORE_SHIFT 3
+#define SPACE_MORE_MAX_BYTES ((size_t)64 << 20)
+
+static bool space_commit(size_t bytes, bool huge) {
+    size_t have = lm_space.ready_bytes;
+    if (bytes > have &&
+        !lm_memory_commit((void *)(lm_space.base + have), // NOLINT
+                          bytes - have, huge)) {
         return false;
     }
-    if (want > have &&
-        !lm_memory_commit((void *)(lm_space.base + have), want - have, huge)) {
-        return false; // NOLINT: an address of the range is a pointer
+    lm_space.ready_bytes = bytes > have ? bytes : have;
+    return true;
+}
+
+bool lm_space_ready(size_t bytes, bool huge) {
+    size_t more = bytes >> SPACE_MORE_SHIFT;
+    more = more < SPACE_MORE_MAX_BYTES ? more : SPACE_MORE_MAX_BYTES;
+    size_t need = lm_round_up(bytes, LM_COMMIT_BYTES);
+    size_t want = lm_round_up(bytes + more, LM_COMMIT_BYTES);
+    if (need <= lm_space.ready_bytes) {
+        return true;
+    }
+    return (want <= lm_space.reserved_bytes && space_commit(want, huge)) ||
+           space_commit(need, huge);
+}
+
+bool lm_space_grow(size_t block, bool huge) {
+    if (block > lm_space_block_count() ||
+        !lm_space_ready(block << LM_BLOCK_SHIFT, huge)) {
+        return false;
     }
     // Relaxed: see lm_space_used_blocks.
     __atomic_store_n(&lm_space.bytes, block << LM_BLOCK_SHIFT,

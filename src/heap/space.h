@@ -28,11 +28,13 @@ enum lm_block_state {
 };
 
 // The flags of a block: whether its marked objects must be scanned again
-// because a mark stack overflowed, and in which cycle its free cells were last
-// taken (1 to 127, 0 for in none that counts). A block taken in this cycle is
-// no allocator's business until the next collection.
+// because a mark stack overflowed, and when its free cells were last taken. A
+// block taken since the last collection is no allocator's business until the
+// next one: 2c - 1 says that it was in cycle c and that there were free cells,
+// so it may hold young objects; 2c that it was found full; 0 neither.
 #define LM_BLOCK_RESCAN 0x80
-#define LM_BLOCK_CYCLE 0x7f
+#define LM_BLOCK_TAKEN 0x7f
+#define LM_CYCLE_MAX 63
 
 // struct lm_block is what marking needs of a block, in 8 bytes, so that the
 // table of 1 GiB of heap takes 1 MiB and stays in the cache.
@@ -51,9 +53,15 @@ struct __attribute__((aligned(8))) lm_block {
 // is lm_space.live: after each collection they change places, so what was
 // marked becomes what is allocated in no time at all.
 //
+// The marks outlive their collection where there are generations: in a block
+// with young objects they say which objects are old.
+//
 //   space.1  The bits of cells that a block does not have are zero.
-//   space.2  Outside a collection the mark word of a swept block is zero.
-//   space.3  A marked cell is an allocated cell.
+//   space.2  Between collections the mark word of a swept block is zero, but
+//            in a block with young objects, where it has the old ones if there
+//            are generations.
+//   space.3  A marked cell is an allocated cell, or was freed by loam_free in
+//            this collection.
 struct __attribute__((aligned(LM_LINE_BYTES))) lm_bits {
     uint64_t pair[LM_CELL_WORDS][2];
 };
@@ -64,13 +72,19 @@ struct lm_space {
     uintptr_t base;
     size_t bytes; // of the part ever used; grows; atomic
     size_t reserved_bytes;
+    size_t ready_bytes; // of the part that may be written; guarded by the pool
     struct lm_block *block; // by block number, as all below
     struct lm_bits *bits;
     uint32_t *next;      // links blocks of a kind; guarded by the kind
     size_t *large_bytes; // size asked for the object of a HEAD
+    bool *is_fixed;      // an address in it was given away; atomic
     unsigned live;       // which of a pair of bits says "allocated"
-    unsigned cycle;      // 1 to 127 in turn, see LM_BLOCK_CYCLE
-    void *tables;        // one reservation that holds all the tables
+    unsigned cycle;      // 1 to LM_CYCLE_MAX in turn, see LM_BLOCK_TAKEN
+    // What allocators do with marks; both change only while the program is
+    // stopped.
+    bool is_marking; // the program runs beside the markers
+    bool is_sticky;  // there are generations: marks of old objects are kept
+    void *tables;    // one reservation that holds all the tables
     size_t tables_bytes;
 };
 
@@ -86,6 +100,14 @@ void lm_space_fini(void);
 // lm_space_grow makes blocks up to (not including) `block` usable. The caller
 // holds the pool's lock.
 bool lm_space_grow(size_t block, bool huge);
+
+// lm_space_ready makes at least that many bytes writable, and some more, so that
+// it is seldom done: the system holds up every page fault meanwhile. The caller
+// holds the pool's lock.
+bool lm_space_ready(size_t bytes, bool huge);
+// lm_space_forget gives back memory of the tables that holds nothing but what is
+// known of free blocks, which is zero.
+void lm_space_forget(size_t block, size_t count);
 
 // lm_space_block_count returns how many blocks the range has.
 static inline size_t lm_space_block_count(void) {
@@ -107,6 +129,12 @@ static inline char *lm_space_address(size_t block) {
 static inline bool lm_space_has(uintptr_t word) {
     return word - lm_space.base <
            __atomic_load_n(&lm_space.bytes, __ATOMIC_RELAXED);
+}
+
+// lm_block_is_young says whether a block may hold objects made since the last
+// collection.
+static inline bool lm_block_is_young(struct lm_block entry) {
+    return (entry.flags & LM_BLOCK_TAKEN) == 2 * lm_space.cycle - 1;
 }
 
 // lm_block_load reads a block's entry in one piece, since another thread may

@@ -72,6 +72,7 @@ struct draft {
     struct lm_span *spans;         // grows by doubling, in mapped memory
     size_t count;
     size_t room;
+    bool is_ambiguous; // some of its words need not be pointers
     enum loam_status *why;
     char *message;
     size_t message_room;
@@ -244,6 +245,7 @@ static bool draft_nest(struct draft *d, const struct loam_type *inner,
         return true;
     }
     if (inner->scan == LOAM_SCAN_CONSERVATIVE) {
+        d->is_ambiguous = true;
         return draft_add(d, offset, inner->size_bytes / WORD);
     }
     if (inner->scan == LOAM_SCAN_MARK) {
@@ -252,6 +254,7 @@ static bool draft_nest(struct draft *d, const struct loam_type *inner,
                           "whole objects have one: give %s a mark function too",
                           d->spec->name, inner->name, d->spec->name);
     }
+    d->is_ambiguous |= !inner->is_exact;
     for (size_t i = 0; i < inner->single.fixed_count; i++) {
         const struct lm_span *s = &inner->single.fixed[i];
         if (!draft_add(d, offset + s->offset_bytes, s->word_count)) {
@@ -363,6 +366,7 @@ static bool type_layout(struct loam_type *type, struct draft *d) {
     type->array.repeat = type->single.fixed;
     type->array.repeat_count = type->single.fixed_count;
     type->array.repeat_stride_bytes = spec->size_bytes;
+    type->is_exact = !d->is_ambiguous;
     return true;
 }
 
@@ -383,6 +387,7 @@ static uint64_t spec_hash(const struct loam_type_spec *spec) {
     hash = hash_bytes(hash, &spec->size_bytes, sizeof spec->size_bytes);
     hash = hash_bytes(hash, &spec->scan, sizeof spec->scan);
     hash = hash_bytes(hash, &spec->mark, sizeof spec->mark);
+    hash = hash_bytes(hash, &spec->is_barriered, sizeof spec->is_barriered);
     for (size_t i = 0; i < spec->field_count; i++) {
         const struct loam_field *f = &spec->fields[i];
         hash = hash_bytes(hash, &f->offset_bytes, sizeof f->offset_bytes);
@@ -448,6 +453,7 @@ static struct loam_type *type_make(struct draft *d, uint64_t identity) {
     type->size_bytes = d->spec->size_bytes;
     type->identity = identity;
     type->unit = d->spec->unit;
+    type->is_barriered = d->spec->is_barriered != 0;
     return type_layout(type, d) ? type : NULL;
 }
 
@@ -506,6 +512,28 @@ const struct loam_type *lm_type_resolve(const struct loam_site_ *site,
         type_define(spec ? spec : &plain, site, why, message, room);
     lm_lock_release(&type_table.lock);
     return type;
+}
+
+static bool spans_have(const struct lm_span *spans, size_t count,
+                       size_t offset) {
+    for (size_t i = 0; i < count; i++) {
+        size_t inside = offset - spans[i].offset_bytes;
+        if (offset >= spans[i].offset_bytes &&
+            inside < spans[i].word_count * WORD) {
+            return inside % WORD == 0;
+        }
+    }
+    return false;
+}
+
+bool lm_type_has_pointer(const struct lm_layout *layout, size_t offset) {
+    if (spans_have(layout->fixed, layout->fixed_count, offset)) {
+        return true;
+    }
+    size_t start = layout->repeat_start_bytes;
+    return layout->repeat_count > 0 && offset >= start &&
+           spans_have(layout->repeat, layout->repeat_count,
+                      (offset - start) % layout->repeat_stride_bytes);
 }
 
 size_t lm_type_count(void) {

@@ -37,8 +37,10 @@ struct loam_type {
     const char *name;
     size_t size_bytes;
     enum loam_scan scan;
+    bool is_barriered;       // stores into it go through loam_store
     struct lm_layout single; // one object, perhaps with a flexible array
     struct lm_layout array;  // elements from start to end
+    bool is_exact;           // its layouts name pointers and nothing else
     uint16_t number;         // in the order of definition, from 1
     uint64_t identity;       // hash of the description
     const void *unit;        // source file of the description, or NULL
@@ -70,6 +72,9 @@ const struct loam_type *lm_type_define(const struct loam_type_spec *spec,
 const struct loam_type *lm_type_resolve(const struct loam_site_ *site,
                                         enum loam_status *why, char *message,
                                         size_t room);
+
+// lm_type_has_pointer says whether a layout has a pointer at an offset.
+bool lm_type_has_pointer(const struct lm_layout *layout, size_t offset_bytes);
 
 // lm_type_count returns how many types have been defined.
 size_t lm_type_count(void);

@@ -83,12 +83,22 @@ void lm_chunk_trim(void) {
 }
 
 void lm_chunk_fini(void) {
-    lm_chunk_trim();
+    if (chunk_pool.slabs) {
+        lm_chunk_trim();
+    }
     lm_memory_release(chunk_pool.slabs, CHUNK_SLAB_BYTES);
     chunk_pool.slabs = chunk_pool.free = NULL;
     chunk_pool.count = 0;
 }
 
+// Those that other markers had are free: there are none.
 void lm_chunk_fork_child(void) {
     lm_lock_reset(&chunk_pool.lock);
+    chunk_pool.free = NULL;
+    chunk_pool.count = 0;
+    struct lm_chunk *slab = chunk_pool.slabs;
+    for (; slab; slab = slab->next) {
+        chunk_pool.count += LM_CHUNK_SLAB;
+        slab_add(slab);
+    }
 }

@@ -25,7 +25,9 @@
 #include "base/bits.h"
 #include "base/check.h"
 #include "heap/find.h"
+#include "mark/lines.h"
 #include "mark/share.h"
+#include "os/clock.h"
 #include "os/machine.h"
 #include "os/memory.h"
 
@@ -42,11 +44,63 @@
 // bits 32 to 62 are its block, bits 0 to 31 which slice.
 #define MARKER_SLICE ((uintptr_t)1 << 63)
 
-#define MARKER_COUNT_BYTES (LM_KIND_MAX * sizeof(uint64_t))
+#define MARKER_COUNT_BYTES (2 * LM_KIND_MAX * sizeof(uint64_t))
+
+// What the phase under way marks. Set while no marker is at work.
+static struct {
+    uint8_t flag_mask; // a block is looked into only if its flags, under this
+    uint8_t flag_want; // mask, are these: all blocks, or those with young ones
+    bool is_minor;
+    bool is_concurrent;   // the program runs
+    bool is_interrupted;  // leave what is on the stacks; atomic
+    bool is_late;         // the same, since the time is up; atomic
+    uint64_t deadline_ns; // 0: none
+} phase;
+
+void lm_marker_phase(bool is_minor, bool is_concurrent, uint64_t deadline_ns) {
+    phase.deadline_ns = deadline_ns;
+    __atomic_store_n(&phase.is_late, false, __ATOMIC_RELAXED);
+    phase.is_minor = is_minor;
+    phase.is_concurrent = is_concurrent;
+    phase.flag_mask = is_minor ? LM_BLOCK_TAKEN : 0;
+    phase.flag_want = is_minor ? (uint8_t)(2 * lm_space.cycle - 1) : 0;
+    if (!is_concurrent) {
+        __atomic_store_n(&phase.is_interrupted, false, __ATOMIC_RELAXED);
+    }
+}
+
+void lm_marker_interrupt(void) {
+    __atomic_store_n(&phase.is_interrupted, true, __ATOMIC_RELAXED);
+}
+
+bool lm_marker_is_interrupted(void) {
+    return __atomic_load_n(&phase.is_interrupted, __ATOMIC_RELAXED) ||
+           __atomic_load_n(&phase.is_late, __ATOMIC_RELAXED);
+}
+
+// Asked by each marker every few microseconds.
+static bool phase_is_over(void) {
+    if (phase.deadline_ns && lm_clock_ns() > phase.deadline_ns) {
+        __atomic_store_n(&phase.is_late, true, __ATOMIC_RELAXED);
+    }
+    return lm_marker_is_interrupted();
+}
+
+// Which of the bits says what this phase keeps of a block's objects: a minor
+// collection keeps all that is old.
+static unsigned block_side(struct lm_block entry) {
+    return phase.is_minor && !lm_block_is_young(entry) ? lm_space.live
+                                                       : 1 - lm_space.live;
+}
+
+static bool object_is_kept(const struct lm_object *object) {
+    return lm_find_bit(object, block_side(lm_block_load(object->block)));
+}
 
 bool lm_marker_init(struct loam_marker *m) {
     memset(m, 0, sizeof *m);
     m->count = lm_memory_map(MARKER_COUNT_BYTES);
+    m->large_bytes = m->count ? m->count + LM_KIND_MAX : NULL;
     return m->count != NULL;
 }
 
@@ -86,12 +140,26 @@ void lm_marker_end(struct loam_marker *m) {
 }
 
 static void stack_offer(struct loam_marker *m, struct lm_chunk *chunk) {
-    m->is_parallel = m->has_company;
+    m->is_parallel |= m->has_company;
     lm_share_offer(chunk);
+}
+
+bool lm_marker_is_empty(const struct loam_marker *m) {
+    return m->top == m->bottom;
+}
+
+void lm_marker_offer(struct loam_marker *m) {
+    m->chunk->count = stack_count(m);
+    lm_share_offer(m->chunk);
+    m->chunk = NULL;
 }
 
 // A fresh chunk, the full one going on offer.
 static bool stack_grow(struct loam_marker *m) {
+    if (m->spill) {
+        m->spill(m);
+        return true;
+    }
     struct lm_chunk *chunk = lm_chunk_new();
     if (chunk == NULL) {
         m->has_lost = true;
@@ -147,7 +215,7 @@ static inline const uintptr_t *words_at(uintptr_t address) {
 // are scanned once more, so that each time more of them fits the stack.
 static bool word_is_done(uintptr_t word) {
     struct lm_object object;
-    return !lm_find(word, &object) || lm_find_bit(&object, 1 - lm_space.live);
+    return !lm_find(word, &object) || object_is_kept(&object);
 }
 
 // Pushes a word if it may point into the heap.
@@ -255,25 +323,37 @@ static void scan_slice(struct loam_marker *m, struct bounds in,
     }
 }
 
-// Any object, one word at a time.
-static __attribute__((noinline)) void scan_object(struct loam_marker *m,
-                                                  struct bounds in,
-                                                  uintptr_t start,
-                                                  const struct lm_kind *k) {
+// Any object, one word at a time. Its words are read `shift` bytes further on,
+// where they have been copied to.
+static __attribute__((noinline)) void scan_shifted(struct loam_marker *m,
+                                                   struct bounds in,
+                                                   uintptr_t start,
+                                                   uintptr_t shift,
+                                                   const struct lm_kind *k) {
     const struct lm_layout *layout = k->layout;
     size_t block = (start - in.base) >> LM_BLOCK_SHIFT;
     size_t bytes = k->cell_bytes ? k->cell_bytes : lm_space.large_bytes[block];
-    if (layout->mark) {
+    if (layout->mark && phase.is_concurrent) {
+        // The program's function must not meet an object that the program is
+        // changing: it is called when the program has stopped.
+        m->has_lost = true;
+    } else if (layout->mark) {
         layout->mark(m, words_at(start), bytes);
     } else if (k->cell_bytes == 0) {
         scan_slice(m, in, MARKER_SLICE | block << 32);
     } else {
+        start += shift;
         scan_repeats(m, in, start, layout, 0, repeat_count(layout, bytes));
         scan_spans(m, in, start, layout->fixed, layout->fixed_count);
     }
     if (lm_unlikely(m->has_lost)) {
         block_flag_rescan(m, block);
     }
+}
+
+static void scan_object(struct loam_marker *m, struct bounds in,
+                        uintptr_t start, const struct lm_kind *k) {
+    scan_shifted(m, in, start, 0, k);
 }
 
 // ---- Marking -------------------------------------------------------------------
@@ -287,6 +367,8 @@ struct view {
     uint64_t (*bits)[LM_CELL_WORDS][2]; // from the mark side on
     const struct lm_scan *scans;
     uint64_t *count;
+    uint8_t flag_mask; // as in phase
+    uint8_t flag_want;
 };
 
 // A word that has been resolved to the cell it points at or into.
@@ -314,11 +396,22 @@ static __attribute__((noinline)) void edge_resolve_run(uintptr_t word,
         block -= entry.scale;
         entry = lm_block_load(block);
     }
-    if (entry.state != LM_BLOCK_HEAD) {
+    if (entry.state != LM_BLOCK_HEAD ||
+        (entry.flags & v->flag_mask) != v->flag_want) {
         return;
     }
     *edge = (struct edge){v->in.base + (block << LM_BLOCK_SHIFT),
                           v->bits[block][0], 0, entry.kind};
+}
+
+// As lm_block_load, but in no order: bits that are older than the entry only
+// say that there is no object, and one made since is marked already.
+static inline struct lm_block entry_load(const struct lm_block *block) {
+    struct lm_block entry;
+    uint64_t word;
+    __atomic_load((const uint64_t *)block, &word, __ATOMIC_RELAXED);
+    memcpy(&entry, &word, sizeof entry);
+    return entry;
 }
 
 // Fills in the edge, which stays empty where there is no cell, and asks for
@@ -327,9 +420,12 @@ static inline void edge_resolve(uintptr_t word, const struct view *v,
                                 struct edge *edge) {
     uintptr_t offset = word - v->in.base;
     size_t block = offset >> LM_BLOCK_SHIFT;
-    struct lm_block entry = v->block[block];
+    struct lm_block entry = entry_load(&v->block[block]);
     if (lm_unlikely(entry.state != LM_BLOCK_CELLS)) {
         edge_resolve_run(word, v, edge);
+        return;
+    }
+    if ((entry.flags & v->flag_mask) != v->flag_want) {
         return;
     }
     uint64_t inside = offset & (LM_BLOCK_BYTES - 1);
@@ -346,9 +442,11 @@ static inline void edge_resolve(uintptr_t word, const struct view *v,
 static inline bool edge_mark(const struct edge *edge, bool is_parallel) {
     uint64_t *mark = edge->mark;
     uint64_t bit = (uint64_t)1 << (edge->cell % 64);
-    // Relaxed: a mark orders nothing; objects were written before the stop.
+    // Relaxed: a mark orders nothing; objects were written before the stop, or
+    // their pages will be found written.
     uint64_t word = __atomic_load_n(mark, __ATOMIC_RELAXED);
-    if ((word & bit) || !(*other_side(mark) & bit)) {
+    uint64_t live = __atomic_load_n(other_side(mark), __ATOMIC_RELAXED);
+    if ((word & bit) || !(live & bit)) {
         return false;
     }
     if (is_parallel) {
@@ -371,6 +469,10 @@ LM_NO_SANITIZE static inline void edge_follow(struct loam_marker *m,
     v->count[edge->kind]++;
     uint32_t shape = scan->shape;
     size_t bytes = scan->cell_bytes;
+    if (lm_unlikely(bytes == 0)) {
+        m->large_bytes[edge->kind] +=
+            lm_space.large_bytes[lm_space_block_of(edge->block_start)];
+    }
     if (shape == LM_SHAPE_LEAF) {
         return;
     }
@@ -403,14 +505,19 @@ LM_NO_SANITIZE static inline void edge_follow(struct loam_marker *m,
 // and object are asked for, and the word that has waited longest is followed;
 // once the stack is empty the queue is.
 static void marker_run(struct loam_marker *m) {
-    const struct view v = {bounds_get(), lm_space.block,
+    const struct view v = {bounds_get(),
+                           lm_space.block,
                            (uint64_t(*)[LM_CELL_WORDS][2]) &
                                lm_space.bits->pair[0][1 - lm_space.live],
-                           lm_scans, m->count};
+                           lm_scans,
+                           m->count,
+                           phase.flag_mask,
+                           phase.flag_want};
     struct edge queue[MARKER_QUEUE] = {{0, NULL, 0, 0}};
     size_t at = 0;
     unsigned empty = 0; // empty places met since the stack was empty
     unsigned look = LM_MARK_LOOK_WORDS;
+    bool is_leaving = false;
     while (empty <= MARKER_QUEUE) {
         struct edge *edge = &queue[at];
         at = (at + 1) % MARKER_QUEUE;
@@ -418,7 +525,7 @@ static void marker_run(struct loam_marker *m) {
             edge_follow(m, &v, edge);
             edge->block_start = 0;
         }
-        if (lm_unlikely(m->top == m->bottom)) {
+        if (lm_unlikely(m->top == m->bottom || is_leaving)) {
             empty++;
             continue;
         }
@@ -432,6 +539,7 @@ static void marker_run(struct loam_marker *m) {
         if (lm_unlikely(--look == 0)) {
             look = LM_MARK_LOOK_WORDS;
             stack_split(m);
+            is_leaving = phase_is_over();
         }
     }
 }
@@ -439,6 +547,9 @@ static void marker_run(struct loam_marker *m) {
 void lm_marker_drain(struct loam_marker *m) {
     for (;;) {
         marker_run(m);
+        if (m->top != m->bottom) {
+            return; // interrupted
+        }
         struct lm_chunk *chunk = lm_share_take();
         if (chunk == NULL) {
             return;
@@ -446,6 +557,292 @@ void lm_marker_drain(struct loam_marker *m) {
         lm_chunk_free(m->chunk);
         stack_set(m, chunk);
     }
+}
+
+// ---- Scanning again -------------------------------------------------------------
+
+// A block of cells at one moment: first which are kept, then what is in them.
+struct picture {
+    const struct lm_kind *kind;
+    size_t block;
+    uintptr_t at;
+    uint64_t kept[LM_CELL_WORDS];
+    uintptr_t copy[LM_BLOCK_BYTES / WORD]; // used while the program runs
+};
+
+static uint64_t picture_take(struct picture *p, size_t block,
+                             struct lm_block entry) {
+    unsigned side = block_side(entry);
+    uint64_t any = 0;
+    p->kind = &lm_kinds[entry.kind];
+    p->block = block;
+    p->at = (uintptr_t)lm_space_address(block);
+    for (unsigned i = 0; i < LM_CELL_WORDS; i++) {
+        // Acquire: the words are read after this.
+        p->kept[i] = __atomic_load_n(&lm_space.bits[block].pair[i][side],
+                                     __ATOMIC_ACQUIRE);
+        any |= p->kept[i];
+    }
+    return any;
+}
+
+// Whether a word of a scanned object leads to nothing that is still to be
+// marked, as nearly all do when they are scanned again.
+static inline bool word_is_kept(uintptr_t word) {
+    size_t block = lm_space_block_of(word);
+    struct lm_block entry = lm_block_load(block);
+    if (entry.state != LM_BLOCK_CELLS) {
+        return false; // let edge_resolve see
+    }
+    uint64_t cell =
+        (((word - lm_space.base) & (LM_BLOCK_BYTES - 1)) * entry.scale) >> 32;
+    uint64_t kept = __atomic_load_n(
+        &lm_space.bits[block].pair[cell / 64][1 - lm_space.live],
+        __ATOMIC_RELAXED);
+    return (kept >> (cell % 64)) & 1;
+}
+
+// Pushes what the described pointers of a cell lead to and is not marked.
+LM_NO_SANITIZE static void cell_scan_again(struct loam_marker *m,
+                                           struct bounds in, uintptr_t words,
+                                           uint64_t mask) {
+    for (; mask; mask &= mask - 1) {
+        uintptr_t word = words_at(words)[63 - lm_bits_first(mask)];
+        if (word - in.base < in.bytes && !word_is_kept(word)) {
+            stack_push(m, word);
+        }
+    }
+}
+
+// The kept cells among [first, last], of one range of addresses.
+static void picture_scan(struct loam_marker *m, const struct picture *p,
+                         size_t first, size_t last, uintptr_t shift) {
+    struct bounds in = bounds_get();
+    const struct lm_scan *scan = &lm_scans[p->kind - lm_kinds];
+    bool is_simple = scan->shape == LM_SHAPE_MASK && !phase.is_minor;
+    size_t cell = first;
+    last = last < p->kind->cell_count ? last : p->kind->cell_count - 1u;
+    while (cell <= last) {
+        uint64_t word = p->kept[cell / 64] >> (cell % 64);
+        if (word == 0) {
+            cell = (cell | 63) + 1;
+            continue;
+        }
+        cell += lm_bits_first(word);
+        if (cell > last) {
+            break;
+        }
+        uintptr_t at = p->at + cell * p->kind->cell_bytes;
+        if (is_simple) {
+            cell_scan_again(m, in, at + shift, scan->pointer_mask);
+        } else {
+            scan_shifted(m, in, at, shift, p->kind);
+        }
+        cell++;
+    }
+    if (lm_unlikely(m->has_lost)) {
+        block_flag_rescan(m, p->block);
+    }
+}
+
+// Which of the cells on a line are kept, for its fingerprint.
+static uint64_t picture_line(const struct picture *p, unsigned line) {
+    size_t first = line * LM_MARK_LINE_BYTES / p->kind->cell_bytes;
+    size_t last = ((line + 1) * LM_MARK_LINE_BYTES - 1) / p->kind->cell_bytes;
+    uint64_t word = p->kept[first / 64] >> (first % 64);
+    if (last / 64 != first / 64 && last / 64 < LM_CELL_WORDS) {
+        word |= p->kept[last / 64] << (64 - first % 64);
+    }
+    return word & lm_bits_low((unsigned)(last - first + 1));
+}
+
+LM_NO_SANITIZE static void picture_copy(struct picture *p, uintptr_t start,
+                                        uintptr_t end) {
+    const volatile uintptr_t *from =
+        (const volatile uintptr_t *)p->at; // NOLINT: an address of the heap
+    for (size_t i = (start - p->at) / WORD; i < (end - p->at) / WORD; i++) {
+        p->copy[i] = from[i];
+    }
+}
+
+// Scans the lines of [start, end) that have changed since they were scanned
+// last in this marking, cells that stand out of it included. Returns how many
+// those are.
+static size_t cells_rescan_changed(struct loam_marker *m, struct picture *p,
+                                   uintptr_t start, uintptr_t end) {
+    size_t cell_bytes = p->kind->cell_bytes;
+    unsigned first = (unsigned)((start - p->at) / LM_MARK_LINE_BYTES);
+    unsigned last = (unsigned)((end - p->at) / LM_MARK_LINE_BYTES);
+    const uintptr_t *words = words_at(p->at);
+    uint64_t marks[LM_MARK_LINES];
+    uintptr_t shift = 0;
+    if (phase.is_concurrent) {
+        uintptr_t low = p->at + (start - p->at) / cell_bytes * cell_bytes;
+        uintptr_t high = p->at + lm_round_up(end - p->at, cell_bytes);
+        uintptr_t most = p->at + LM_BLOCK_BYTES;
+        picture_copy(p, low, high < most ? high : most);
+        words = p->copy;
+        shift = (uintptr_t)p->copy - p->at;
+    }
+    for (unsigned i = first; i < last; i++) {
+        marks[i] = picture_line(p, i) | (uint64_t)(p->kind - lm_kinds) << 32;
+    }
+    uint32_t changed = lm_lines_changed(p->block, words, marks, first, last,
+                                        phase.is_concurrent);
+    size_t next = 0; // the first cell not yet scanned
+    for (uint32_t rest = changed; rest; rest &= rest - 1) {
+        size_t line = lm_bits_first(rest);
+        size_t from = line * LM_MARK_LINE_BYTES / cell_bytes;
+        size_t to = ((line + 1) * LM_MARK_LINE_BYTES - 1) / cell_bytes;
+        from = from > next ? from : next;
+        if (from <= to) {
+            picture_scan(m, p, from, to, shift);
+            next = to + 1;
+        }
+    }
+    return lm_bits_count(changed);
+}
+
+// Scans the kept objects of a block of cells that overlap [start, end).
+static size_t cells_rescan(struct loam_marker *m, size_t block,
+                           struct lm_block entry, uintptr_t start,
+                           uintptr_t end) {
+    struct picture p;
+    size_t cell_bytes = lm_kinds[entry.kind].cell_bytes;
+    if (picture_take(&p, block, entry) == 0) {
+        return 0;
+    }
+    if (!phase.is_minor && !p.kind->layout->mark) {
+        return cells_rescan_changed(m, &p, start, end);
+    }
+    picture_scan(m, &p, (start - p.at) / cell_bytes,
+                 (end - 1 - p.at) / cell_bytes, 0);
+    return (end - start) / LM_MARK_LINE_BYTES;
+}
+
+// Words that are all pointers, in one block of a large object: those of [start,
+// end) on lines that have changed. Returns how many lines those are.
+LM_NO_SANITIZE static size_t words_rescan_changed(struct loam_marker *m,
+                                                  size_t head,
+                                                  const struct lm_kind *k,
+                                                  uintptr_t start,
+                                                  uintptr_t end) {
+    struct bounds in = bounds_get();
+    size_t block = lm_space_block_of(start);
+    struct picture p = {.kind = k, .at = (uintptr_t)lm_space_address(block)};
+    const uintptr_t *words = words_at(p.at);
+    unsigned first = (unsigned)((start - p.at) / LM_MARK_LINE_BYTES);
+    unsigned last = (unsigned)((end - 1 - p.at) / LM_MARK_LINE_BYTES) + 1;
+    uint64_t marks[LM_MARK_LINES];
+    if (phase.is_concurrent) {
+        picture_copy(&p, p.at + first * LM_MARK_LINE_BYTES,
+                     p.at + last * LM_MARK_LINE_BYTES);
+        words = p.copy;
+    }
+    for (unsigned i = first; i < last; i++) {
+        marks[i] = 1 | (uint64_t)(k - lm_kinds) << 32;
+    }
+    uint32_t changed =
+        lm_lines_changed(block, words, marks, first, last, phase.is_concurrent);
+    for (uint32_t rest = changed; rest; rest &= rest - 1) {
+        size_t at = lm_bits_first(rest) * (LM_MARK_LINE_BYTES / WORD);
+        for (size_t i = at; i < at + LM_MARK_LINE_BYTES / WORD; i++) {
+            if (words[i] - in.base < in.bytes && !word_is_kept(words[i])) {
+                stack_push(m, words[i]);
+            }
+        }
+    }
+    if (lm_unlikely(m->has_lost)) {
+        block_flag_rescan(m, head);
+    }
+    return lm_bits_count(changed);
+}
+
+// Whether a large object of that size is nothing but pointers. What is behind
+// its end, up to the end of its last block, may be taken for such, too: it is
+// old data that can only keep too much.
+static bool run_is_words(const struct lm_layout *layout, size_t bytes) {
+    return layout->fixed_count == 0 && layout->repeat_count > 0 &&
+           layout->repeat_stride_bytes == WORD &&
+           layout->repeat_start_bytes == 0 && bytes > 0;
+}
+
+// The part of a large object that lies in [start, end).
+static size_t run_rescan(struct loam_marker *m, size_t block,
+                         const struct lm_kind *k, uintptr_t start,
+                         uintptr_t end) {
+    const struct lm_layout *layout = k->layout;
+    uintptr_t at = (uintptr_t)lm_space_address(block);
+    uintptr_t repeats = at + layout->repeat_start_bytes;
+    size_t count = repeat_count(layout, lm_space.large_bytes[block]);
+    size_t lines = (end - start) / LM_MARK_LINE_BYTES;
+    if (layout->mark) {
+        scan_object(m, bounds_get(), at, k);
+        return lines;
+    }
+    if (!phase.is_minor && run_is_words(layout, lm_space.large_bytes[block])) {
+        lines = 0;
+        while (start < end) {
+            uintptr_t stop = (start | (LM_BLOCK_BYTES - 1)) + 1;
+            stop = stop < end ? stop : end;
+            lines += words_rescan_changed(m, block, k, start, stop);
+            start = stop;
+        }
+        return lines;
+    }
+    if (count > 0 && end > repeats) {
+        size_t stride = layout->repeat_stride_bytes;
+        size_t first = start > repeats ? (start - repeats) / stride : 0;
+        size_t last = (end - 1 - repeats) / stride + 1;
+        last = last < count ? last : count;
+        if (first < last) {
+            scan_repeats(m, bounds_get(), at, layout, first, last);
+        }
+    }
+    if (start < repeats || count == 0) {
+        scan_spans(m, bounds_get(), at, layout->fixed, layout->fixed_count);
+    }
+    if (lm_unlikely(m->has_lost)) {
+        block_flag_rescan(m, block);
+    }
+    return lines;
+}
+
+size_t lm_marker_rescan(struct loam_marker *m, uintptr_t start, uintptr_t end) {
+    size_t lines = 0;
+    while (start < end) {
+        size_t block = lm_space_block_of(start);
+        struct lm_block entry = lm_block_load(block);
+        uintptr_t stop = (uintptr_t)lm_space_address(block + 1);
+        bool is_cells = entry.state == LM_BLOCK_CELLS;
+        stop = stop < end ? stop : end;
+        if (entry.state == LM_BLOCK_BODY) {
+            block -= entry.scale;
+            entry = lm_block_load(block);
+        }
+        if (entry.state == LM_BLOCK_HEAD) {
+            size_t blocks = lm_find_run_blocks(lm_space.large_bytes[block]);
+            stop = (uintptr_t)lm_space_address(block + blocks);
+            stop = stop < end ? stop : end;
+        }
+        // Young blocks of a minor collection are not looked for page by page.
+        bool is_wanted = entry.state != LM_BLOCK_FREE &&
+                         !lm_kinds[entry.kind].is_leaf &&
+                         !(phase.is_minor && lm_block_is_young(entry));
+        if (is_wanted && is_cells) {
+            lines += cells_rescan(m, block, entry, start, stop);
+        } else if (is_wanted && entry.state == LM_BLOCK_HEAD &&
+                   ((lm_space.bits[block].pair[0][block_side(entry)]) & 1)) {
+            lines += run_rescan(m, block, &lm_kinds[entry.kind], start, stop);
+        }
+        start = stop > start ? stop : end;
+    }
+    return lines;
+}
+
+void lm_marker_rescan_young(struct loam_marker *m, uint32_t block) {
+    uintptr_t start = (uintptr_t)lm_space_address(block);
+    cells_rescan(m, block, lm_block_load(block), start, start + LM_BLOCK_BYTES);
 }
 
 // ---- Roots ---------------------------------------------------------------------
@@ -468,7 +865,8 @@ static void root_end(struct loam_marker *m, uintptr_t word) {
 // Nothing of a root may be lost: it could not be scanned again. So there is
 // room for its two words before they are pushed.
 static void root_make_room(struct loam_marker *m) {
-    if (lm_unlikely(m->limit - m->top < 2)) {
+    if (lm_unlikely(m->limit - m->top < 2) && !stack_grow(m)) {
+        m->has_lost = false; // nothing is: there will be room now
         marker_run(m);
     }
 }
@@ -520,7 +918,7 @@ static void block_each_marked(struct loam_marker *m, size_t block,
                                          const struct lm_kind *)) {
     struct lm_block entry = lm_block_load(block);
     const struct lm_kind *k = &lm_kinds[entry.kind];
-    unsigned side = 1 - lm_space.live;
+    unsigned side = block_side(entry);
     bool is_run = entry.state == LM_BLOCK_HEAD;
     if ((entry.state != LM_BLOCK_CELLS && !is_run) || k->is_leaf) {
         return;
@@ -560,7 +958,7 @@ static void children_check(struct loam_marker *m) {
         if (word & MARKER_SLICE) {
             scan_slice(m, bounds_get(), word);
         } else if (lm_find(word, &child)) {
-            LM_CHECK(1, lm_find_bit(&child, 1 - lm_space.live),
+            LM_CHECK(1, object_is_kept(&child),
                      "marker.3 what a marked object refers to is marked");
         }
     }

@@ -27,8 +27,11 @@ struct __attribute__((aligned(2 * LM_LINE_BYTES))) loam_marker {
     bool has_lost;      // an entry did not fit: rescan its object
     bool is_recovering; // scanning again what a full stack has lost
     bool has_company;   // helpers may take part in this phase
-    bool is_parallel;   // and may have begun to: something was offered
-    uint64_t *count;    // objects marked, by kind
+    bool is_parallel;   // and may have begun to, or the program runs
+    // Empties a full stack, of one that marks nothing: see mark/refer.c. Or NULL.
+    void (*spill)(struct loam_marker *m);
+    uint64_t *count;       // objects marked, by kind
+    uint64_t *large_bytes; // of the large ones among them
 };
 
 // lm_marker_init gives a marker its memory; false when refused.
@@ -39,8 +42,11 @@ void lm_marker_fini(struct loam_marker *m);
 // False when there is none to be had.
 bool lm_marker_begin(struct loam_marker *m, struct lm_chunk *chunk);
 
-// lm_marker_end gives its chunk back.
+// lm_marker_end gives its chunk back; lm_marker_offer gives it, with what is on
+// it, to whoever looks for work.
 void lm_marker_end(struct loam_marker *m);
+void lm_marker_offer(struct loam_marker *m);
+bool lm_marker_is_empty(const struct loam_marker *m);
 
 // lm_marker_root marks what a word of a root points at or into.
 void lm_marker_root(struct loam_marker *m, uintptr_t word);
@@ -55,6 +61,25 @@ void lm_marker_range(struct loam_marker *m, uintptr_t start, uintptr_t end,
 
 // lm_marker_push adds a word found in an object being scanned.
 void lm_marker_push(struct loam_marker *m, uintptr_t word);
+
+// lm_marker_phase says what the markers are about to do: mark all or only what
+// is young, while the program is stopped or while it runs, and until when (0:
+// until all is done). No marker may be at work.
+void lm_marker_phase(bool is_minor, bool is_concurrent, uint64_t deadline_ns);
+
+// lm_marker_interrupt makes all markers that work beside the program leave their
+// work as it is, soon; until a phase in a stop. lm_marker_is_interrupted says
+// whether they must, for that reason or because the time is up.
+void lm_marker_interrupt(void);
+bool lm_marker_is_interrupted(void);
+
+// lm_marker_rescan scans again, in [start, end), what this phase keeps: objects
+// that are marked, or old. Returns how many lines (see mark/lines.h) it took.
+size_t lm_marker_rescan(struct loam_marker *m, uintptr_t start, uintptr_t end);
+
+// lm_marker_rescan_young does that for the old objects of a block that has
+// young ones too.
+void lm_marker_rescan_young(struct loam_marker *m, uint32_t block);
 
 // lm_marker_drain marks until this marker has nothing left and nothing is on
 // offer.

@@ -77,6 +77,10 @@ struct lm_chunk *lm_share_take(void) {
     return chunk;
 }
 
+bool lm_share_has_offer(void) {
+    return __atomic_load_n(&share.offer, __ATOMIC_RELAXED) != NULL;
+}
+
 bool lm_share_is_hungry(void) {
     return __atomic_load_n(&share.hungry, __ATOMIC_RELAXED) &&
            __atomic_load_n(&share.offer, __ATOMIC_RELAXED) == NULL;
@@ -123,6 +127,15 @@ struct lm_chunk *lm_share_steal(void) {
     }
     lm_lock_release(&share.lock);
     return chunk;
+}
+
+void lm_share_quit(void) {
+    lm_lock_acquire(&share.lock);
+    share.busy--;
+    if (share.busy == 0) {
+        share_ring(UINT_MAX);
+    }
+    lm_lock_release(&share.lock);
 }
 
 struct lm_chunk *lm_share_join(void) {

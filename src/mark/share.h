@@ -30,6 +30,9 @@ struct lm_chunk *lm_share_steal(void);
 // lm_share_take returns a chunk if one is on offer, and does not wait.
 struct lm_chunk *lm_share_take(void);
 
+// lm_share_has_offer says whether a chunk is on offer: a hint, too.
+bool lm_share_has_offer(void);
+
 // lm_share_is_hungry says whether splitting a stack would feed somebody. A
 // hint: one load.
 bool lm_share_is_hungry(void);
@@ -37,6 +40,10 @@ bool lm_share_is_hungry(void);
 // lm_share_join makes a helper wait for the next phase's first work; NULL when
 // told to leave.
 struct lm_chunk *lm_share_join(void);
+
+// lm_share_quit says that the caller is busy no more, though work may be left:
+// after lm_marker_interrupt.
+void lm_share_quit(void);
 
 // lm_share_leave says that a helper that joined touches nothing any more.
 void lm_share_leave(void);

@@ -13,30 +13,46 @@
 
 #include <string.h>
 
-// More markers than this were never seen to help, and each has its counts.
-#define TEAM_MAX 16
+// More markers than this were never seen to help: unless the settings ask.
+#define TEAM_USUAL 16
 
 static struct {
-    struct loam_marker marker[TEAM_MAX]; // 0 is the collecting thread's
-    unsigned wanted;                     // markers in all
-    unsigned started;                    // helpers running
-    uint64_t helper_cpu_ns;              // atomic
+    struct loam_marker marker[LM_MARKERS_MAX]; // 0 is the collecting thread's
+    unsigned wanted;                           // markers in all
+    unsigned started;                          // helpers running
+    unsigned beside;        // that may mark while the program runs
+    bool is_minor;          // the marking under way
+    uint64_t helper_cpu_ns; // atomic
 } team;
 
 bool lm_team_init(void) {
     memset(&team, 0, sizeof team);
-    unsigned wanted =
-        lm_settings.markers ? lm_settings.markers : lm_thread_processors();
-    team.wanted = wanted < TEAM_MAX ? wanted : TEAM_MAX;
+    unsigned usual = lm_thread_processors();
+    // A quarter of the processors, as in Go, counting the collector's own.
+    team.beside = usual >= 8 ? usual / 4 - 1 : 0;
+    usual = usual < TEAM_USUAL ? usual : TEAM_USUAL;
+    team.wanted = lm_settings.markers ? lm_settings.markers : usual;
     return lm_chunk_init() && lm_marker_init(&team.marker[0]);
 }
 
 void lm_team_fini(void) {
-    lm_share_dismiss();
-    for (unsigned i = 0; i <= team.started; i++) {
+    if (team.started) {
+        lm_share_dismiss(); // for good
+    }
+    // Also of one whose thread could not be started.
+    for (unsigned i = 0; i < LM_MARKERS_MAX; i++) {
         lm_marker_fini(&team.marker[i]);
     }
     lm_chunk_fini();
+}
+
+// An interrupted marker leaves its entries to the next phase.
+static void team_drop(struct loam_marker *m) {
+    if (lm_marker_is_empty(m)) {
+        lm_marker_end(m);
+    } else {
+        lm_marker_offer(m);
+    }
 }
 
 static void *team_help(void *argument) {
@@ -51,7 +67,11 @@ static void *team_help(void *argument) {
         while (chunk) {
             lm_marker_begin(m, chunk);
             lm_marker_drain(m);
-            lm_marker_end(m);
+            team_drop(m);
+            if (lm_marker_is_interrupted()) {
+                lm_share_quit();
+                break;
+            }
             chunk = lm_share_steal();
         }
         __atomic_add_fetch(&team.helper_cpu_ns, lm_clock_thread_ns() - began,
@@ -77,63 +97,83 @@ void lm_team_prepare(size_t heap_bytes) {
     }
 }
 
-struct loam_marker *lm_team_begin(void) {
+struct loam_marker *lm_team_begin(bool is_minor) {
     uint32_t kinds = lm_kind_count();
-    for (uint32_t i = 0; i < kinds; i++) {
+    for (uint32_t i = 0; i < kinds && !is_minor; i++) {
         lm_kinds[i].live_count = 0;
         lm_kinds[i].live_bytes = 0;
     }
     for (unsigned i = 0; i <= team.started; i++) {
         struct loam_marker *m = &team.marker[i];
         memset(m->count, 0, kinds * sizeof *m->count);
+        memset(m->large_bytes, 0, kinds * sizeof *m->large_bytes);
     }
     struct loam_marker *mine = &team.marker[0];
     lm_marker_begin(mine, NULL); // the first slab always has one (chunk.1)
-    mine->has_company = team.started > 0;
-    mine->is_parallel = false;
-    lm_share_begin(team.started);
+    lm_marker_phase(is_minor, false, 0);
+    team.is_minor = is_minor;
     return mine;
 }
 
-static size_t kind_large_bytes(const struct lm_kind *k) {
-    size_t bytes = 0;
-    for (uint32_t b = k->taken.first; b; b = lm_space.next[b]) {
-        if (lm_space.bits[b].pair[0][1 - lm_space.live]) {
-            bytes += lm_space.large_bytes[b];
-        }
+struct loam_marker *lm_team_marker(void) {
+    return &team.marker[0];
+}
+
+bool lm_team_drain(bool is_concurrent, uint64_t deadline_ns) {
+    struct loam_marker *m = &team.marker[0];
+    struct lm_chunk *chunk;
+    unsigned helpers = is_concurrent && team.started > team.beside
+                           ? team.beside
+                           : team.started;
+    lm_marker_phase(team.is_minor, is_concurrent, deadline_ns);
+    m->has_company = helpers > 0;
+    // What was offered before may be taken from the beginning.
+    m->is_parallel = is_concurrent || (helpers > 0 && lm_share_has_offer());
+    lm_share_begin(helpers);
+    lm_marker_drain(m);
+    while (!lm_marker_is_interrupted() && (chunk = lm_share_steal()) != NULL) {
+        lm_marker_end(m);
+        lm_marker_begin(m, chunk);
+        lm_marker_drain(m);
     }
-    return bytes;
+    if (lm_marker_is_interrupted()) {
+        lm_share_quit();
+    }
+    lm_share_end();
+    m->has_company = m->is_parallel = false;
+    return !lm_marker_is_interrupted();
 }
 
 static void team_sum(void) {
     for (uint32_t kind = 1; kind < lm_kind_count(); kind++) {
         struct lm_kind *k = &lm_kinds[kind];
         for (unsigned i = 0; i <= team.started; i++) {
-            k->live_count += team.marker[i].count[kind];
+            const struct loam_marker *m = &team.marker[i];
+            k->live_count += m->count[kind];
+            k->live_bytes += k->cell_bytes ? m->count[kind] * k->cell_bytes
+                                           : m->large_bytes[kind];
         }
-        k->live_bytes =
-            k->cell_bytes ? k->live_count * k->cell_bytes : kind_large_bytes(k);
     }
 }
 
 void lm_team_finish(void) {
     struct loam_marker *m = &team.marker[0];
-    struct lm_chunk *chunk;
-    lm_marker_drain(m);
-    while ((chunk = lm_share_steal()) != NULL) {
-        lm_marker_end(m);
-        lm_marker_begin(m, chunk);
-        lm_marker_drain(m);
+    while (!lm_team_drain(false, 0)) {
     }
-    lm_share_end();
-    m->has_company = m->is_parallel = false;
     lm_marker_recover(m);
     if (lm_settings.check >= 3) {
         lm_marker_check(m);
     }
     lm_marker_end(m);
-    lm_chunk_trim();
     team_sum();
+}
+
+void lm_team_abandon(void) {
+    struct lm_chunk *chunk;
+    lm_marker_end(&team.marker[0]);
+    while ((chunk = lm_share_take()) != NULL) {
+        lm_chunk_free(chunk);
+    }
 }
 
 unsigned lm_team_size(void) {
@@ -148,4 +188,5 @@ void lm_team_fork_child(void) {
     lm_share_fork_child();
     lm_chunk_fork_child();
     team.started = 0;
+    team.helper_cpu_ns = 0; // as the child's processor time begins
 }

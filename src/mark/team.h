@@ -18,13 +18,24 @@ void lm_team_fini(void);
 // starting a thread takes libc's locks.
 void lm_team_prepare(size_t heap_bytes);
 
-// lm_team_begin opens a phase and returns the marker to give the roots to. The
-// program is stopped.
-struct loam_marker *lm_team_begin(void);
+// lm_team_begin opens a marking, of all or of what is young, and returns the
+// marker to give the roots to. The program is stopped.
+struct loam_marker *lm_team_begin(bool is_minor);
+
+// lm_team_marker returns that marker again.
+struct loam_marker *lm_team_marker(void);
+
+// lm_team_drain marks all that is reachable from what the marker was given,
+// while the program runs or is stopped; false when interrupted, or when the
+// deadline has passed, unless that is 0.
+bool lm_team_drain(bool is_concurrent, uint64_t deadline_ns);
 
 // lm_team_finish marks all that is reachable and fills in the figures of every
 // kind.
 void lm_team_finish(void);
+
+// lm_team_abandon drops a marking, and all that is still to be scanned.
+void lm_team_abandon(void);
 
 // lm_team_size returns how many threads mark, the collecting one counted.
 unsigned lm_team_size(void);

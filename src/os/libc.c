@@ -25,6 +25,12 @@ static void libc_find(void *into, const char *name) {
     memcpy(into, &found, sizeof found);
 }
 
+// What older versions of libc do not have stays NULL.
+static void libc_find_new(void *into, const char *name) {
+    void *found = dlsym(RTLD_NEXT, name);
+    memcpy(into, &found, sizeof found);
+}
+
 static void libc_fill(void) {
     struct lm_libc *t = &libc_table;
     libc_find(&t->pthread_create, "pthread_create");
@@ -50,8 +56,19 @@ static void libc_fill(void) {
     libc_find(&t->sleep, "sleep");
     libc_find(&t->pause, "pause");
     libc_find(&t->sigtimedwait, "sigtimedwait");
+    libc_find(&t->sigwait, "sigwait");
+    libc_find(&t->sigsuspend, "sigsuspend");
+    libc_find(&t->signalfd, "signalfd");
     libc_find(&t->sem_timedwait, "sem_timedwait");
     libc_find(&t->sem_clockwait, "sem_clockwait");
+    libc_find(&t->semop, "semop");
+    libc_find(&t->semtimedop, "semtimedop");
+    libc_find(&t->msgrcv, "msgrcv");
+    libc_find(&t->msgsnd, "msgsnd");
+    libc_find_new(&t->attr_getsigmask, "pthread_attr_getsigmask_np");
+    libc_find_new(&t->epoll_pwait2, "epoll_pwait2");
+    libc_find_new(&t->poll_chk, "__poll_chk");
+    libc_find_new(&t->ppoll_chk, "__ppoll_chk");
 }
 
 const struct lm_libc *lm_libc(void) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // os/libc.h: the functions of libc that this library stands in front of.
 //
-// libloam defines pthread_create and a few others itself (api/interpose.c), so
+// libloam defines pthread_create and a few others itself (src/api), so
 // that every thread is known and none can block the signal that stops it. The
 // real ones are found here.
 
@@ -13,8 +13,13 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/epoll.h>
+#include <sys/msg.h>
 #include <sys/select.h>
+#include <sys/sem.h>
+#include <sys/signalfd.h>
+#include <sys/types.h>
 #include <threads.h>
 #include <time.h>
 
@@ -47,8 +52,22 @@ struct lm_libc {
     unsigned (*sleep)(unsigned);
     int (*pause)(void);
     int (*sigtimedwait)(const sigset_t *, siginfo_t *, const struct timespec *);
+    int (*sigwait)(const sigset_t *, int *);
+    int (*sigsuspend)(const sigset_t *);
+    int (*signalfd)(int, const sigset_t *, int);
     int (*sem_timedwait)(sem_t *, const struct timespec *);
     int (*sem_clockwait)(sem_t *, clockid_t, const struct timespec *);
+    int (*semop)(int, struct sembuf *, size_t);
+    int (*semtimedop)(int, struct sembuf *, size_t, const struct timespec *);
+    ssize_t (*msgrcv)(int, void *, size_t, long, int);
+    int (*msgsnd)(int, const void *, size_t, int);
+    // NULL where libc has none.
+    int (*attr_getsigmask)(const pthread_attr_t *, sigset_t *);
+    int (*epoll_pwait2)(int, struct epoll_event *, int, const struct timespec *,
+                        const sigset_t *);
+    int (*poll_chk)(struct pollfd *, nfds_t, int, size_t);
+    int (*ppoll_chk)(struct pollfd *, nfds_t, const struct timespec *,
+                     const sigset_t *, size_t);
 };
 
 // lm_libc_has_runtime says that there is a heap to stand in front of libc for:

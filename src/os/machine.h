@@ -25,6 +25,7 @@
 //   lm_machine_prefetch_write  asks for a cache line that will be written
 //   lm_machine_sp         the stack pointer itself
 //   lm_machine_context_sp the stack pointer that a signal interrupted
+//   lm_machine_context_is_write  whether the SIGSEGV at an address was a store
 
 // lm_machine_stack_pointer returns an address just below the caller's frame.
 static inline uintptr_t lm_machine_stack_pointer(void) {

@@ -4,6 +4,7 @@
 #ifndef OS_MACHINE_AARCH64_H
 #define OS_MACHINE_AARCH64_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <ucontext.h>
 
@@ -56,6 +57,13 @@ static inline uintptr_t lm_machine_sp(void) {
 
 static inline uintptr_t lm_machine_context_sp(const ucontext_t *context) {
     return (uintptr_t)context->uc_mcontext.sp;
+}
+
+// A load does not fault on a page that may be read, so all but the fetch of an
+// instruction is a store.
+static inline bool lm_machine_context_is_write(const ucontext_t *context,
+                                               uintptr_t address) {
+    return (uintptr_t)context->uc_mcontext.pc != address;
 }
 
 #endif // OS_MACHINE_AARCH64_H

@@ -4,6 +4,7 @@
 #ifndef OS_MACHINE_X86_64_H
 #define OS_MACHINE_X86_64_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <ucontext.h>
 
@@ -56,6 +57,14 @@ static inline uintptr_t lm_machine_sp(void) {
 
 static inline uintptr_t lm_machine_context_sp(const ucontext_t *context) {
     return (uintptr_t)context->uc_mcontext.gregs[REG_RSP];
+}
+
+// The bits of a page fault's error code say that it was a store, and that it was
+// the fetch of an instruction.
+static inline bool lm_machine_context_is_write(const ucontext_t *context,
+                                               uintptr_t address) {
+    (void)address;
+    return ((unsigned long)context->uc_mcontext.gregs[REG_ERR] & 0x12) == 0x02;
 }
 
 #endif // OS_MACHINE_X86_64_H

@@ -78,8 +78,23 @@ bool lm_memory_discard(void *start, size_t bytes) {
     return !lm_memory_is_refused() && madvise(start, bytes, MADV_DONTNEED) == 0;
 }
 
+// Since Linux 5.14; older headers do not have it.
+#define MEMORY_POPULATE_WRITE 23
+
+void lm_memory_populate(void *start, size_t bytes) {
+    if (madvise(start, bytes, MEMORY_POPULATE_WRITE) == 0) {
+        return;
+    }
+    for (size_t i = 0; i < bytes; i += 4096) {
+        // Changes nothing, whoever else writes there.
+        __atomic_fetch_or((char *)start + i, 0, __ATOMIC_RELAXED);
+    }
+}
+
 void lm_memory_release(void *start, size_t bytes) {
-    munmap(start, bytes);
+    if (start) {
+        munmap(start, bytes);
+    }
 }
 
 // The second number of /proc/self/statm is resident, the first all of it.

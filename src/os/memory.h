@@ -26,8 +26,12 @@ void *lm_memory_map(size_t bytes);
 // which then reads as zeroes. False when refused: then nothing has changed.
 bool lm_memory_discard(void *start, size_t bytes);
 
-// lm_memory_release gives space and memory back.
+// lm_memory_release gives space and memory back; nothing where start is NULL.
 void lm_memory_release(void *start, size_t bytes);
+
+// lm_memory_populate touches whole pages that may be in use already, so that
+// nobody else has to wait for the system to find them.
+void lm_memory_populate(void *start, size_t bytes);
 
 // lm_memory_limit returns the bytes of address space the process may still
 // take under RLIMIT_AS, or SIZE_MAX.

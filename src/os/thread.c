@@ -4,7 +4,9 @@
 #include "os/thread.h"
 
 #include "base/format.h"
+#include "base/settings.h"
 #include "os/libc.h"
+#include "os/lock.h"
 #include "os/memory.h"
 
 #include <errno.h>
@@ -14,6 +16,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -32,9 +35,16 @@ enum lm_signal_result lm_thread_signal(pid_t thread, int signal) {
                              : LM_SIGNAL_GONE;
 }
 
+void lm_thread_let_faults_in(sigset_t *set) {
+    if (lm_settings.track == LM_TRACK_MPROTECT) {
+        sigdelset(set, SIGSEGV);
+    }
+}
+
 sigset_t lm_thread_block_signals(void) {
     sigset_t all, before;
     sigfillset(&all);
+    lm_thread_let_faults_in(&all);
     lm_libc()->pthread_sigmask(SIG_SETMASK, &all, &before);
     return before;
 }
@@ -76,16 +86,63 @@ uintptr_t lm_thread_highest_mapped(uintptr_t low, uintptr_t high) {
     return at < high ? at : high;
 }
 
-void lm_thread_stack(uintptr_t *low, uintptr_t *high) {
+// Pages that mincore is asked about at a time: a byte each, on the stack.
+#define THREAD_PAGES 256
+
+bool lm_thread_is_mapped(uintptr_t low, uintptr_t high) {
+    unsigned char resident[THREAD_PAGES];
+    uintptr_t page = (uintptr_t)getpagesize();
+    uintptr_t bottom = low & ~(page - 1);
+    uintptr_t at = (high + page - 1) & ~(page - 1);
+    // Downwards: below a stack that grows the system leaves a gap.
+    while (at > bottom) {
+        uintptr_t bytes = at - bottom;
+        bytes = bytes < THREAD_PAGES * page ? bytes : THREAD_PAGES * page;
+        at -= bytes;
+        if (mincore((void *)at, bytes, resident) != 0) { // NOLINT
+            return false;
+        }
+    }
+    return true;
+}
+
+// Where the loader found the main thread's stack.
+extern void *__libc_stack_end; // NOLINT
+
+// Where the main thread's stack has no limit, libc's answer reaches down to
+// whatever is mapped below it, and more may be mapped in between later: other
+// stacks, for instance. No stack is deeper than this, nor anything so close.
+#define THREAD_STACK_MAX ((uintptr_t)64 << 30)
+
+// Where the main thread's stack begins, for libc cannot tell without /proc: the
+// name of the program is the last that the kernel puts above the arguments.
+static uintptr_t thread_main_high(void) {
+    uintptr_t last = getauxval(AT_EXECFN);
+    uintptr_t begin = (uintptr_t)__libc_stack_end;
+    uintptr_t page = getauxval(AT_PAGESZ);
+    last = last > begin ? last : begin;
+    return (last + page) & ~(page - 1);
+}
+
+bool lm_thread_stack(uintptr_t *low, uintptr_t *high) {
     pthread_attr_t attributes;
     void *start = NULL;
     size_t bytes = 0;
     if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
         pthread_attr_getstack(&attributes, &start, &bytes);
         pthread_attr_destroy(&attributes);
+    } else if (lm_thread_id() == getpid()) {
+        *high = thread_main_high();
+        *low = *high - THREAD_STACK_MAX;
+        return true;
     }
     *low = (uintptr_t)start;
     *high = (uintptr_t)start + bytes;
+    bool is_main = (uintptr_t)__libc_stack_end - *low < bytes;
+    if (is_main && bytes > THREAD_STACK_MAX) {
+        *low = *high - THREAD_STACK_MAX;
+    }
+    return is_main;
 }
 
 // Stack of a thread of ours. They keep nothing large on it; 256 KiB leaves
@@ -118,6 +175,11 @@ unsigned lm_thread_processors(void) {
     }
     int count = CPU_COUNT(&set);
     return count > 0 ? (unsigned)count : 1;
+}
+
+void lm_thread_sleep(uint64_t ns) {
+    static const uint32_t never = 0;
+    lm_futex_wait(&never, 0, ns);
 }
 
 void lm_thread_yield(void) {

@@ -24,8 +24,9 @@ enum lm_signal_result {
 enum lm_signal_result lm_thread_signal(pid_t thread, int signal);
 
 // lm_thread_stack finds the calling thread's stack. It includes the
-// thread-local storage that glibc puts at its high end.
-void lm_thread_stack(uintptr_t *low, uintptr_t *high);
+// thread-local storage that glibc puts at its high end. True for the main
+// thread's, which may grow below that low end when the limit is raised.
+bool lm_thread_stack(uintptr_t *low, uintptr_t *high);
 
 // lm_thread_start runs fn on a thread of the library's own, detached, with
 // every signal blocked and a name for ps and top. False when refused.
@@ -34,8 +35,12 @@ bool lm_thread_start(void *(*fn)(void *), void *argument, const char *name);
 // lm_thread_processors returns on how many processors this process may run.
 unsigned lm_thread_processors(void);
 
-// lm_thread_block_signals blocks every signal and returns what was blocked;
-// lm_thread_restore_signals undoes it.
+// lm_thread_let_faults_in takes SIGSEGV out of a set of signals to be blocked,
+// with LOAM_TRACK=mprotect: a store must always be able to fault.
+void lm_thread_let_faults_in(sigset_t *set);
+
+// lm_thread_block_signals blocks every signal, but for that, and returns what
+// was blocked; lm_thread_restore_signals undoes it.
 sigset_t lm_thread_block_signals(void);
 void lm_thread_restore_signals(const sigset_t *before);
 
@@ -51,6 +56,12 @@ uintptr_t lm_thread_lowest_mapped(uintptr_t low, uintptr_t high);
 // lm_thread_highest_mapped is the same upwards: the highest address at or below
 // high up to which everything from low is mapped.
 uintptr_t lm_thread_highest_mapped(uintptr_t low, uintptr_t high);
+
+// lm_thread_is_mapped says whether all from low to high is mapped.
+bool lm_thread_is_mapped(uintptr_t low, uintptr_t high);
+
+// lm_thread_sleep sleeps for so long.
+void lm_thread_sleep(uint64_t ns);
 
 // lm_thread_yield lets another thread run.
 void lm_thread_yield(void);

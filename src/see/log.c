@@ -7,6 +7,7 @@
 #include "base/format.h"
 #include "os/clock.h"
 #include "os/memory.h"
+#include "os/track.h"
 #include "see/pauses.h"
 #include "see/stats.h"
 
@@ -17,19 +18,31 @@
 #include <unistd.h>
 
 void lm_log_cycle(const struct lm_cycle_event *e) {
-    lm_pauses_add(e->pause_ns);
     if (!lm_settings.log_gc) {
         return;
     }
     uint64_t process = lm_clock_process_ns();
     uint64_t share = process ? e->cpu_ns * 100000 / process : 0;
+    lm_print(
+        2,
+        "loam gc %zu %s (%s): heap %B -> %B, live %B in %zu objects, "
+        "pause %F ms x%u (stop %F), mark %F ms x%u, dirty %zu, cpu %F %%\n",
+        (size_t)e->number, lm_cycle_kind_name(e->kind), lm_cause_name(e->cause),
+        e->heap_before_bytes, e->heap_after_bytes, e->live_bytes, e->live_count,
+        e->pause_ns / 1000, e->pause_count, e->stop_ns / 1000,
+        e->mark_ns / 1000, e->markers, e->dirty_pages, share);
+}
+
+void lm_log_compact(const struct lm_compact_event *e) {
+    if (!lm_settings.log_gc) {
+        return;
+    }
     lm_print(2,
-             "loam gc %zu full (%s): heap %B -> %B, live %B in %zu objects, "
-             "pause %F ms (stop %F), mark %F ms x%u, cpu %F %%\n",
-             (size_t)e->number, lm_cause_name(e->cause), e->heap_before_bytes,
-             e->heap_after_bytes, e->live_bytes, e->live_count,
-             e->pause_ns / 1000, e->stop_ns / 1000, e->mark_ns / 1000,
-             e->markers, share);
+             "loam compact %zu%s: %B in %zu objects moved, %zu of %zu blocks "
+             "emptied, pause %F ms x%u, in %F ms\n",
+             (size_t)e->number, e->is_abandoned ? " (left off)" : "",
+             e->moved_bytes, e->moved_count, e->emptied, e->sources,
+             e->pause_ns / 1000, e->stops, e->ns / 1000);
 }
 
 // ---- The report ----------------------------------------------------------------
@@ -41,24 +54,55 @@ static const struct {
 } report_fields[] = {
 #define FIELD(name)                                                            \
     { #name, offsetof(struct loam_stats, name) }
-    FIELD(collection_count), FIELD(allocated_bytes),
-    FIELD(allocated_count),  FIELD(freed_bytes),
-    FIELD(heap_bytes),       FIELD(heap_peak_bytes),
-    FIELD(live_bytes),       FIELD(live_count),
-    FIELD(committed_bytes),  FIELD(returned_bytes),
-    FIELD(heap_max_bytes),   FIELD(next_collection_bytes),
-    FIELD(pause_total_ns),   FIELD(pause_last_ns),
-    FIELD(pause_max_ns),     FIELD(pause_median_ns),
-    FIELD(pause_p99_ns),     FIELD(stop_max_ns),
-    FIELD(collector_cpu_ns), FIELD(process_cpu_ns),
-    FIELD(thread_count),     FIELD(marker_count),
+    FIELD(collection_count),
+    FIELD(allocated_bytes),
+    FIELD(allocated_count),
+    FIELD(freed_bytes),
+    FIELD(heap_bytes),
+    FIELD(heap_peak_bytes),
+    FIELD(live_bytes),
+    FIELD(live_count),
+    FIELD(committed_bytes),
+    FIELD(returned_bytes),
+    FIELD(heap_max_bytes),
+    FIELD(next_collection_bytes),
+    FIELD(pause_total_ns),
+    FIELD(pause_last_ns),
+    FIELD(pause_max_ns),
+    FIELD(pause_median_ns),
+    FIELD(pause_p99_ns),
+    FIELD(stop_max_ns),
+    FIELD(collector_cpu_ns),
+    FIELD(process_cpu_ns),
+    FIELD(thread_count),
+    FIELD(marker_count),
     FIELD(type_count),
+    FIELD(full_count),
+    FIELD(minor_count),
+    FIELD(concurrent_count),
+    FIELD(full_pause_max_ns),
+    FIELD(minor_pause_max_ns),
+    FIELD(concurrent_pause_max_ns),
+    FIELD(given_up_count),
+    FIELD(dirty_page_count),
+    FIELD(compaction_count),
+    FIELD(moved_count),
+    FIELD(moved_bytes),
 #undef FIELD
 };
 
 #define REPORT_FIELDS (sizeof report_fields / sizeof *report_fields)
 _Static_assert(REPORT_FIELDS * sizeof(uint64_t) == sizeof(struct loam_stats),
                "the report has every figure");
+
+static void report_track(int fd) {
+    enum lm_track_rung rung = lm_track_rung();
+    if (rung == LM_TRACK_AUTO) {
+        lm_print(fd, "track unused no collection has asked for it\n");
+    } else {
+        lm_print(fd, "track %s %s\n", lm_track_name(rung), lm_track_reason());
+    }
+}
 
 static void report_types(int fd) {
     size_t room = lm_stats_types(NULL, 0) + 16;
@@ -97,6 +141,7 @@ bool lm_log_report(const char *path) {
         lm_print(fd, "%s %lu\n", report_fields[i].name, value);
     }
     lm_print(fd, "elapsed_ns %lu\n", lm_clock_ns() - lm_clock_start_ns());
+    report_track(fd);
     report_types(fd);
     lm_print(fd, "end\n");
     close(fd);

@@ -4,6 +4,7 @@
 #ifndef SEE_LOG_H
 #define SEE_LOG_H
 
+#include "collect/compact.h"
 #include "collect/cycle.h"
 
 #include <stdbool.h>
@@ -11,6 +12,9 @@
 // lm_log_cycle is the listener of collections: it enters the pause, and writes
 // a line where LOAM_LOG=gc asks for one.
 void lm_log_cycle(const struct lm_cycle_event *event);
+
+// lm_log_compact is the listener of compactions.
+void lm_log_compact(const struct lm_compact_event *event);
 
 // lm_log_report writes the figures to the file LOAM_REPORT names, as the loam
 // command reads them. False, with a message on stderr, when it cannot.

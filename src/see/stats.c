@@ -6,6 +6,7 @@
 #include "alloc/budget.h"
 #include "alloc/cache.h"
 #include "base/settings.h"
+#include "collect/compact.h"
 #include "collect/cycle.h"
 #include "heap/kind.h"
 #include "heap/run.h"
@@ -23,7 +24,9 @@
 static uint64_t *stats_allocated(void) {
     uint64_t *counts = lm_memory_map(LM_KIND_MAX * sizeof *counts);
     if (counts) {
+        lm_member_inside(lm_self);
         lm_cache_allocated(counts);
+        lm_member_outside(lm_self);
     }
     return counts;
 }
@@ -62,6 +65,14 @@ static void stats_of_heap(struct loam_stats *s) {
     s->type_count = lm_type_count();
 }
 
+static void stats_of_compaction(struct loam_stats *s) {
+    struct lm_compact_figures f;
+    lm_compact_figures_get(&f);
+    s->compaction_count = f.count;
+    s->moved_count = f.moved_count;
+    s->moved_bytes = f.moved_bytes;
+}
+
 // The histogram gives the middle of a bucket, which may lie past the longest.
 static uint64_t pause_at_most(uint64_t ns, uint64_t max_ns) {
     return ns < max_ns ? ns : max_ns;
@@ -71,7 +82,12 @@ void lm_stats_get(struct loam_stats *s) {
     struct lm_cycle_figures f;
     memset(s, 0, sizeof *s);
     lm_cycle_figures_get(&f);
+    // Not to be stopped with a lock that a thread needs to come to its end, or
+    // the collector itself.
+    lm_member_inside(lm_self);
     stats_of_heap(s);
+    stats_of_compaction(s);
+    lm_member_outside(lm_self);
     s->collection_count = lm_cycle_number();
     s->live_bytes = f.live_bytes;
     s->live_count = f.live_count;
@@ -83,6 +99,14 @@ void lm_stats_get(struct loam_stats *s) {
     s->stop_max_ns = f.stop_max_ns;
     s->collector_cpu_ns = f.cpu_ns + lm_team_helper_cpu_ns();
     s->process_cpu_ns = lm_clock_process_ns();
+    s->full_count = f.count[LM_CYCLE_FULL];
+    s->minor_count = f.count[LM_CYCLE_MINOR];
+    s->concurrent_count = f.count[LM_CYCLE_BESIDE];
+    s->given_up_count = f.count[LM_CYCLE_GIVEN_UP];
+    s->full_pause_max_ns = f.kind_pause_max_ns[LM_CYCLE_FULL];
+    s->minor_pause_max_ns = f.kind_pause_max_ns[LM_CYCLE_MINOR];
+    s->concurrent_pause_max_ns = f.kind_pause_max_ns[LM_CYCLE_BESIDE];
+    s->dirty_page_count = f.dirty_pages;
     s->thread_count = lm_roll_count();
     s->marker_count = lm_team_size();
 }
@@ -144,14 +168,14 @@ size_t lm_stats_types(struct loam_type_stats *entries, size_t room) {
     }
     uint64_t *cached = stats_allocated();
     size_t count = 0;
-    lm_cycle_hold(); // the figures of live objects change in collections
+    lm_cycle_gate(); // the figures of live objects change in collections
     for (uint32_t kind = 1; kind < lm_kind_count(); kind++) {
         if (kind_is_used(kind, cached)) {
             size_t i = types_add(all, count, kind, cached);
             count += i == count;
         }
     }
-    lm_cycle_let();
+    lm_cycle_ungate();
     stats_free(cached);
     entries_sort(all, count);
     if (room > 0) {

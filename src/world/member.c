@@ -142,6 +142,7 @@ void lm_member_put_off(struct lm_member *self, int signal,
     self->is_due = 1;
     // In force when the handler returns: no second signal before this one.
     sigfillset(mask);
+    lm_thread_let_faults_in(mask);
 }
 
 void lm_member_catch_up(struct lm_member *self) {

@@ -62,6 +62,7 @@ struct lm_member {
     uint32_t state;         // enum lm_member_state; atomic
     uint32_t stopped_phase; // of the world, in which it was stopped; atomic
     bool is_born;           // its thread runs; else only the argument counts
+    bool is_main;           // its own stack may grow below home.low
     struct lm_stack home;   // its own stack; sp as of the last stop or region
     struct loam_stack *coroutine; // that it runs on, or NULL
     uintptr_t left_sp; // of its own stack, when it went onto a coroutine's
@@ -82,7 +83,7 @@ struct lm_member {
     sigset_t signal_mask; // as the thread had it
     uint32_t blocking_depth;
     // Where a wrapper of a blocking call waits, and whether nothing but a stop
-    // interrupted the call; see api/interpose.c.
+    // interrupted the call; see api/wait.c.
     volatile uintptr_t wait_sp;
     volatile uint32_t is_wait_ours;
     // What it will run: a root until it has picked it up.

@@ -121,7 +121,7 @@ bool lm_roll_attach(struct lm_member *member) {
     uintptr_t low, high;
     bool is_new = member == NULL;
     LM_CHECK(1, lm_self == NULL, "roll.3 a thread joins once");
-    lm_thread_stack(&low, &high);
+    bool is_main = lm_thread_stack(&low, &high);
     sigset_t before = lm_thread_block_signals();
     struct lm_cache *cache = lm_cache_new();
     if (cache) {
@@ -133,6 +133,7 @@ bool lm_roll_attach(struct lm_member *member) {
             member->id = lm_thread_id();
             member->home.low = low;
             member->home.high = high;
+            member->is_main = is_main;
             member->dtv = lm_machine_dtv();
             member->thread_pointer = lm_machine_thread_pointer();
             member->cache = cache;
@@ -225,7 +226,8 @@ static void roll_end(void *rounds) {
 
 bool lm_roll_init(void) {
     memset(&roll, 0, sizeof roll);
-    roll.has_key = pthread_key_create(&roll.key, roll_end) == 0;
+    roll.has_key =
+        !lm_memory_is_refused() && pthread_key_create(&roll.key, roll_end) == 0;
     return roll.has_key;
 }
 

@@ -137,6 +137,13 @@ static const struct lm_stack *stack_find(uintptr_t sp) {
     return NULL;
 }
 
+// Whether the main thread's stack has grown past its old end, down to sp: then
+// all in between is mapped.
+static bool home_has_grown(const struct lm_member *member, uintptr_t sp) {
+    return member->is_main && sp < member->home.low &&
+           lm_thread_is_mapped(sp, member->home.high);
+}
+
 // A member that was interrupted on a stack that is neither its own nor a known
 // coroutine's: a handler on its alternate stack, above which the whole of its
 // own stack counts, since nobody knows how far that was in use.
@@ -145,8 +152,8 @@ static void mark_alternate(struct loam_marker *m,
     if (sp >= member->alternate_low && sp < member->alternate_high) {
         lm_marker_range(m, sp, member->alternate_high, true);
     }
-    uintptr_t low =
-        lm_thread_lowest_mapped(member->home.low, member->home.high);
+    uintptr_t low = lm_thread_lowest_mapped(
+        member->is_main ? 0 : member->home.low, member->home.high);
     lm_marker_range(m, low, member->home.high, true);
 }
 
@@ -158,7 +165,8 @@ static void mark_member(struct loam_marker *m, const struct lm_member *member,
         __atomic_load_n(&member->state, __ATOMIC_RELAXED) == LM_MEMBER_SAFE) {
         mark_registers(m, member->home.registers);
     }
-    if (stack_has(&member->home, sp)) {
+    if (stack_has(&member->home, sp) ||
+        (running == NULL && home_has_grown(member, sp))) {
         lm_marker_range(m, sp, member->home.high, true);
     } else if (running) {
         lm_marker_range(m, sp, running->high, true);

@@ -11,6 +11,7 @@
 #include "base/format.h"
 #include "os/clock.h"
 #include "os/libc.h"
+#include "os/memory.h"
 #include "os/thread.h"
 #include "world/roll.h"
 
@@ -30,7 +31,7 @@ static struct {
 
 // ---- The stopped side --------------------------------------------------------
 
-// The frames between a wrapper in api/interpose.c and its system call. A signal
+// The frames between a wrapper in api/wait.c and its system call. A signal
 // frame is larger than this on every machine (it holds the vector registers).
 #define STOP_CALL_BYTES 512
 
@@ -189,6 +190,26 @@ int lm_world_signal(void) {
     return stop.signal;
 }
 
+const sigset_t *lm_world_mask(const sigset_t *set, sigset_t *copy) {
+    if (set == NULL || !lm_libc_has_runtime) {
+        return set;
+    }
+    *copy = *set;
+    sigdelset(copy, stop.signal);
+    lm_thread_let_faults_in(copy);
+    return copy;
+}
+
+void lm_world_let_in(void) {
+    sigset_t ours;
+    sigemptyset(&ours);
+    sigaddset(&ours, stop.signal);
+    if (lm_settings.track == LM_TRACK_MPROTECT) {
+        sigaddset(&ours, SIGSEGV);
+    }
+    lm_libc()->pthread_sigmask(SIG_UNBLOCK, &ours, NULL);
+}
+
 bool lm_world_init(void) {
     struct sigaction action;
     memset(&action, 0, sizeof action);
@@ -198,7 +219,9 @@ bool lm_world_init(void) {
     action.sa_sigaction = stop_handler;
     action.sa_flags = SA_SIGINFO | SA_RESTART;
     sigfillset(&action.sa_mask);
-    return lm_libc()->sigaction(stop.signal, &action, NULL) == 0;
+    lm_thread_let_faults_in(&action.sa_mask);
+    return !lm_memory_is_refused() &&
+           lm_libc()->sigaction(stop.signal, &action, NULL) == 0;
 }
 
 void lm_world_fork_done(bool in_child) {

@@ -4,6 +4,7 @@
 #ifndef WORLD_STOP_H
 #define WORLD_STOP_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -13,6 +14,14 @@ bool lm_world_init(void);
 
 // lm_world_signal returns the number of the stop signal.
 int lm_world_signal(void);
+
+// lm_world_mask returns a set, or NULL, that the program gave, without the stop
+// signal and others that no thread may block; copy is room for that.
+const sigset_t *lm_world_mask(const sigset_t *set, sigset_t *copy);
+
+// lm_world_let_in unblocks these in the calling thread, which may have come with
+// them blocked: out of a program that knows nothing of Loam.
+void lm_world_let_in(void);
 
 // lm_world_stop stops all members but the calling one, which becomes the
 // collector and gets the world's lock. Returns the nanoseconds it took.

@@ -216,6 +216,12 @@ static void nothing_is_collected_below_the_minimum(void **state) {
 static void less_growth_collects_more_often(void **state) {
     (void)state;
     size_t min = loam_heap_min_get();
+    enum loam_choice generations = loam_generations_get();
+    enum loam_choice concurrent = loam_concurrent_get();
+    // Minor collections come as their own pace wants, and one beside the program
+    // lets it go on.
+    loam_generations_set(LOAM_OFF);
+    loam_concurrent_set(LOAM_OFF);
     loam_heap_min_set(1);
     make_census_list(500000); // 8 MiB live.
     loam_growth_set(400);
@@ -226,6 +232,8 @@ static void less_growth_collects_more_often(void **state) {
     uint64_t often = collections_of(200 * MIB);
     assert_true(often > 2 * seldom);
     census_list = NULL;
+    loam_generations_set(generations);
+    loam_concurrent_set(concurrent);
     loam_growth_set(100);
     loam_heap_min_set(min);
 }
@@ -299,6 +307,91 @@ static void an_object_over_the_maximum_is_refused_at_once(void **state) {
     assert_non_null(loam_alloc(65 * MIB));
 }
 
+static bool has_tracking(void) {
+    return strcmp(loam_track_name(), "none") != 0;
+}
+
+static void a_minor_collection_is_one_where_there_are_generations(
+    void **state) {
+    (void)state;
+    enum loam_choice before = loam_generations_get();
+    loam_generations_set(LOAM_ON);
+    loam_collect();
+    struct loam_stats first = stats_now();
+    loam_collect_minor();
+    loam_collect_minor();
+    struct loam_stats then = stats_now();
+    assert_int_equal(then.collection_count, first.collection_count + 2);
+    assert_int_equal(then.minor_count,
+                     first.minor_count + (has_tracking() ? 2 : 0));
+    loam_generations_set(LOAM_OFF);
+    loam_collect();
+    first = stats_now();
+    loam_collect_minor();
+    then = stats_now();
+    assert_int_equal(then.minor_count, first.minor_count);
+    assert_int_equal(then.full_count, first.full_count + 1);
+    loam_generations_set(before);
+}
+
+static void without_generations_the_next_collections_are_full(void **state) {
+    (void)state;
+    enum loam_choice before = loam_generations_get();
+    loam_generations_set(LOAM_ON);
+    loam_collect();
+    loam_generations_set(LOAM_OFF);
+    struct loam_stats first = stats_now();
+    collections_of(200 * MIB);
+    struct loam_stats then = stats_now();
+    assert_true(then.collection_count > first.collection_count);
+    assert_int_equal(then.minor_count, first.minor_count);
+    loam_generations_set(before);
+}
+
+static void a_requested_collection_marks_beside_the_program(void **state) {
+    (void)state;
+    // The library's own thread may run collections of its own meanwhile.
+    enum loam_choice before = loam_concurrent_get();
+    loam_concurrent_set(LOAM_ON);
+    struct loam_stats first = stats_now();
+    loam_collect();
+    struct loam_stats then = stats_now();
+    assert_true(then.concurrent_count >=
+                first.concurrent_count + (has_tracking() ? 1 : 0));
+    loam_concurrent_set(LOAM_OFF);
+    loam_collect();
+    assert_true(stats_now().full_count >= then.full_count + 1);
+    assert_true(stats_now().full_pause_max_ns > 0);
+    assert_true(stats_now().full_pause_max_ns <= stats_now().pause_max_ns);
+    loam_concurrent_set(before);
+}
+
+static void every_collection_is_of_some_kind(void **state) {
+    (void)state;
+    struct loam_stats s = stats_now();
+    assert_int_equal(s.full_count + s.minor_count + s.concurrent_count +
+                         s.given_up_count,
+                     s.collection_count);
+}
+
+static void choices_and_the_pause_target_are_read_back(void **state) {
+    (void)state;
+    for (int c = LOAM_AUTO; c <= LOAM_OFF; c++) {
+        loam_generations_set((enum loam_choice)c);
+        assert_int_equal(loam_generations_get(), c);
+        loam_concurrent_set((enum loam_choice)c);
+        assert_int_equal(loam_concurrent_get(), c);
+    }
+    loam_generations_set((enum loam_choice)7); // is none, and ignored
+    assert_int_equal(loam_generations_get(), LOAM_OFF);
+    loam_generations_set(LOAM_AUTO);
+    loam_concurrent_set(LOAM_AUTO);
+    loam_pause_target_set(250000);
+    assert_int_equal(loam_pause_target_get(), 250000);
+    loam_pause_target_set(0);
+    assert_int_equal(loam_pause_target_get(), 1000000);
+}
+
 static void the_version_is_that_of_the_headers_text(void **state) {
     (void)state;
     assert_string_equal(loam_version(), "0.1.0");
@@ -321,6 +414,11 @@ int main(void) {
         cmocka_unit_test(a_full_heap_is_explained_and_works_again),
         cmocka_unit_test(a_heap_full_of_small_objects_says_so_too),
         cmocka_unit_test(an_object_over_the_maximum_is_refused_at_once),
+        cmocka_unit_test(a_minor_collection_is_one_where_there_are_generations),
+        cmocka_unit_test(without_generations_the_next_collections_are_full),
+        cmocka_unit_test(a_requested_collection_marks_beside_the_program),
+        cmocka_unit_test(every_collection_is_of_some_kind),
+        cmocka_unit_test(choices_and_the_pause_target_are_read_back),
         cmocka_unit_test(the_version_is_that_of_the_headers_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,6 +62,11 @@ int main() {
     require(loam_base_of(bytes + 50) == bytes, "interior pointers work");
     loam_free(bytes);
     require(std::strcmp(loam_printf("%d", 5), "5") == 0, "printf works");
+    loam_store(&rows[8].cells[0], list);
+    loam_store(&rows[8].cells[1], nullptr);
+    require(rows[8].cells[0] == list, "loam_store stores");
+    loam_store_range(rows[7].cells, rows[8].cells, sizeof rows[8].cells);
+    require(rows[7].cells[0] == list, "so does loam_store_range");
     loam_verify();
     return 0;
 }

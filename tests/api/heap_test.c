@@ -228,6 +228,15 @@ static void realloc_shrinks_and_what_is_cut_off_comes_back_zeroed(
     }
 }
 
+static void realloc_to_zero_bytes_and_back_gives_zeroes(void **state) {
+    (void)state;
+    unsigned char *p = loam_alloc(10);
+    memset(p, 0x33, 10);
+    p = loam_realloc(loam_realloc(p, 0), 1000);
+    assert_non_null(p);
+    assert_true(is_zeroed(p, 1000));
+}
+
 static void realloc_to_zero_bytes_still_gives_an_object(void **state) {
     (void)state;
     void *p = loam_realloc(loam_alloc(100), 0);
@@ -490,6 +499,7 @@ int main(void) {
         cmocka_unit_test(realloc_keeps_contents_and_zeroes_the_new_bytes),
         cmocka_unit_test(realloc_shrinks_and_what_is_cut_off_comes_back_zeroed),
         cmocka_unit_test(realloc_to_zero_bytes_still_gives_an_object),
+        cmocka_unit_test(realloc_to_zero_bytes_and_back_gives_zeroes),
         cmocka_unit_test(a_leaf_stays_a_leaf_when_it_moves),
         cmocka_unit_test(a_scanned_object_stays_scanned_when_it_moves),
         cmocka_unit_test(a_failed_realloc_leaves_the_object_as_it_was),

@@ -106,6 +106,30 @@ static void scene_refused(void) {
     printf("refused %zu\n", refused);
 }
 
+static size_t address_space_bytes(void) {
+    size_t pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    must(file != NULL && fscanf(file, "%zu", &pages) == 1);
+    fclose(file);
+    return pages * (size_t)getpagesize();
+}
+
+// Tries to set the heap up until it can be, or often enough.
+static void scene_set_up(void) {
+    size_t before = address_space_bytes();
+    for (size_t i = 0; i < 40; i++) {
+        if (loam_init() == 0) {
+            puts("set up at last");
+            break;
+        }
+        puts(loam_last_error());
+    }
+    size_t after = address_space_bytes();
+    // At most one range of a tebibyte.
+    must(after < before || after - before < (size_t)3 << 39);
+    puts("tried");
+}
+
 static void scene_full(void) {
     void **all = NULL;
     for (size_t i = 0; i < 4096; i++) {
@@ -134,6 +158,20 @@ static void scene_settings(void) {
     loam_collect();
     loam_stats_get(&stats);
     printf("markers %" PRIu64 "\n", stats.marker_count);
+}
+
+static void scene_markers(void) {
+    // Enough of a heap to be marked by several.
+    char **all = loam_alloc(100 * sizeof *all);
+    for (size_t i = 0; i < 100; i++) {
+        all[i] = loam_alloc(100000);
+        must(all[i] != NULL);
+    }
+    struct loam_stats stats;
+    loam_collect();
+    loam_stats_get(&stats);
+    printf("markers %" PRIu64 "\n", stats.marker_count);
+    loam_keep_alive(all);
 }
 
 static void scene_shutdown(void) {
@@ -170,14 +208,26 @@ static void scene_leave_amid_threads(void) {
     puts("leaving");
 }
 
+static void scene_target(void) {
+    printf("%" PRIu64 "\n", loam_pause_target_get());
+}
+
+static void scene_track(void) {
+    printf("%s: %s\n", loam_track_name(), loam_track_reason());
+}
+
 static const struct scene scenes[] = {
+    {"target", scene_target},
+    {"track", scene_track},
     {"shutdown", scene_shutdown},
     {"leave_amid_threads", scene_leave_amid_threads},
     {"words", scene_words},
     {"refused", scene_refused},
+    {"set_up", scene_set_up},
     {"full", scene_full},
     {"large", scene_large},
     {"settings", scene_settings},
+    {"markers", scene_markers},
 };
 
 // ---- Tests ------------------------------------------------------------------
@@ -194,16 +244,35 @@ static void expect_good(const struct outcome *o, const char *text) {
 static void a_typical_program_works_under_every_setting(void **state) {
     (void)state;
     const char *const settings[] = {
-        "LOAM_CHECK=0",       "LOAM_CHECK=1",
-        "LOAM_CHECK=2",       "LOAM_CHECK=3",
-        "LOAM_MARKERS=1",     "LOAM_MARKERS=2",
-        "LOAM_MARKERS=16",    "LOAM_HUGE_PAGES=on",
-        "LOAM_GROWTH=1",      "LOAM_HUGE_PAGES=off",
-        "LOAM_GROWTH=1000",   "LOAM_HUGE_PAGES=auto",
-        "LOAM_HEAP_MIN=256M", "LOAM_HEAP_MAX=16M",
-        "LOAM_RESERVE=256M",  "LOAM_RESERVE=64M",
-        "LOAM_SIGNAL=40",     "LOAM_TORTURE=collect:100",
-        "LOAM_HEAP_MIN=1K",   "LOAM_TORTURE=yield:3",
+        "LOAM_CHECK=0",
+        "LOAM_CHECK=1",
+        "LOAM_CHECK=2",
+        "LOAM_CHECK=3",
+        "LOAM_MARKERS=1",
+        "LOAM_MARKERS=2",
+        "LOAM_MARKERS=16",
+        "LOAM_HUGE_PAGES=on",
+        "LOAM_GROWTH=1",
+        "LOAM_HUGE_PAGES=off",
+        "LOAM_GROWTH=1000",
+        "LOAM_HUGE_PAGES=auto",
+        "LOAM_HEAP_MIN=256M",
+        "LOAM_HEAP_MAX=16M",
+        "LOAM_RESERVE=256M",
+        "LOAM_RESERVE=64M",
+        "LOAM_SIGNAL=40",
+        "LOAM_TORTURE=collect:100",
+        "LOAM_HEAP_MIN=1K",
+        "LOAM_TORTURE=yield:3",
+        "LOAM_TRACK=kernel",
+        "LOAM_TRACK=mprotect",
+        "LOAM_TRACK=barrier",
+        "LOAM_TRACK=none",
+        "LOAM_CONCURRENT=on",
+        "LOAM_CONCURRENT=off",
+        "LOAM_GENERATIONS=on",
+        "LOAM_GENERATIONS=off",
+        "LOAM_PAUSE_TARGET=100us",
     };
     for (size_t i = 0; i < COUNT_OF(settings); i++) {
         const char *const one[] = {settings[i], NULL};
@@ -241,6 +310,27 @@ static void refused_requests_to_the_system_are_survived(void **state) {
     }
 }
 
+static void a_heap_that_cannot_be_set_up_takes_no_addresses(void **state) {
+    (void)state;
+    size_t refused_handlers = 0;
+    size_t set_up = 0;
+    for (unsigned every = 1; every <= 16; every++) {
+        char setting[64];
+        snprintf(setting, sizeof setting, "LOAM_TORTURE=refuse:%u", every);
+        const char *const one[] = {setting, NULL};
+        const struct outcome *o = scene_play("set_up", one);
+        if (o->exit_code != 0) {
+            print_message("under %s\n", setting);
+        }
+        expect_good(o, "tried");
+        refused_handlers += strstr(o->out, "a signal handler") != NULL;
+        set_up += strstr(o->out, "set up at last") != NULL;
+    }
+    // Every step was refused some time.
+    assert_true(refused_handlers >= 2);
+    assert_true(set_up >= 4);
+}
+
 static void sizes_are_read_with_their_suffixes(void **state) {
     (void)state;
     const char *const one[] = {"LOAM_HEAP_MAX=64M", "LOAM_HEAP_MIN=300K",
@@ -250,6 +340,12 @@ static void sizes_are_read_with_their_suffixes(void **state) {
     expect_good(o, "markers 1\n");
     const char *const two[] = {"LOAM_HEAP_MAX=2G", "LOAM_HEAP_MIN=12345", NULL};
     expect_good(scene_play("settings", two), "max 2147483648 min 12345");
+}
+
+static void as_many_threads_mark_as_are_asked_for(void **state) {
+    (void)state;
+    const char *const one[] = {"LOAM_MARKERS=64", NULL};
+    expect_good(scene_play("markers", one), "markers 64\n");
 }
 
 static void the_maximum_is_respected_and_explained(void **state) {
@@ -273,6 +369,7 @@ static void a_nonsense_setting_is_named_and_passed_over(void **state) {
         {"LOAM_GROWTH=much", "much"},
         {"LOAM_LOG=everything", "everything"},
         {"LOAM_MARKERS=0x", "0x"},
+        {"LOAM_MARKERS=65", "65"},
         {"LOAM_HUGE_PAGES=perhaps", "perhaps"},
         {"LOAM_CHECK=9", "9"},
         {"LOAM_TORTURE=collect", "collect"},
@@ -280,6 +377,13 @@ static void a_nonsense_setting_is_named_and_passed_over(void **state) {
         {"LOAM_SIGNAL=0", "LOAM_SIGNAL"},
         {"LOAM_SIGNAL=9", "LOAM_SIGNAL"},
         {"LOAM_RESERVE=lots", "lots"},
+        {"LOAM_TRACK=closely", "closely"},
+        {"LOAM_GENERATIONS=two", "two"},
+        {"LOAM_CONCURRENT=2", "2"},
+        {"LOAM_PAUSE_TARGET=5", "5"},
+        {"LOAM_PAUSE_TARGET=0ms", "0ms"},
+        {"LOAM_PAUSE_TARGET=2000s", "2000s"},
+        {"LOAM_PAUSE_TARGET=1m", "1m"},
     };
     for (size_t i = 0; i < COUNT_OF(wrong); i++) {
         const char *const one[] = {wrong[i][0], NULL};
@@ -297,9 +401,41 @@ static void a_nonsense_setting_is_named_and_passed_over(void **state) {
     }
 }
 
+static void the_pause_target_is_read_with_its_unit(void **state) {
+    (void)state;
+    static const char *const targets[][2] = {
+        {"LOAM_PAUSE_TARGET=500us", "500000\n"},
+        {"LOAM_PAUSE_TARGET=2ms", "2000000\n"},
+        {"LOAM_PAUSE_TARGET=1s", "1000000000\n"},
+        {"LOAM_PAUSE_TARGET=1234ns", "1234\n"},
+        {"LOAM_TEST_NONE=", "1000000\n"},
+    };
+    for (size_t i = 0; i < COUNT_OF(targets); i++) {
+        const char *const one[] = {targets[i][0], NULL};
+        const struct outcome *o = scene_play("target", one);
+        assert_int_equal(o->exit_code, 0);
+        assert_string_equal(o->out, targets[i][1]);
+    }
+}
+
+static void write_tracking_says_what_it_uses_and_why(void **state) {
+    (void)state;
+    const char *const none[] = {"LOAM_TRACK=none", NULL};
+    expect_good(scene_play("track", none), "none: LOAM_TRACK=none\n");
+    const char *const pages[] = {"LOAM_TRACK=mprotect", NULL};
+    expect_good(scene_play("track", pages), "mprotect: LOAM_TRACK=mprotect\n");
+    const char *const stores[] = {"LOAM_TRACK=barrier", NULL};
+    expect_good(scene_play("track", stores), "barrier: LOAM_TRACK=barrier\n");
+    const struct outcome *o = scene_play("track", NULL);
+    assert_true(strncmp(o->out, "kernel: ", 8) == 0 ||
+                strncmp(o->out, "none: ", 6) == 0);
+}
+
 static void the_log_has_a_line_for_each_collection(void **state) {
     (void)state;
-    const char *const one[] = {"LOAM_LOG=gc", "LOAM_HEAP_MIN=64K", NULL};
+    // One beside the program might not end before the program does.
+    const char *const one[] = {"LOAM_LOG=gc", "LOAM_HEAP_MIN=64K",
+                               "LOAM_CONCURRENT=off", NULL};
     const struct outcome *o = scene_play("words", one);
     expect_good(o, "counted");
     assert_non_null(strstr(o->err, "gc"));
@@ -315,6 +451,7 @@ static void expect_report(const char *path) {
     char line[512];
     size_t names = 0;
     size_t types = 0;
+    size_t tracks = 0;
     uint64_t last_bytes = UINT64_MAX;
     assert_non_null(fgets(line, sizeof line, file));
     assert_string_equal(line, "loam-report 1\n");
@@ -329,6 +466,9 @@ static void expect_report(const char *path) {
             assert_true(n[1] <= last_bytes);
             last_bytes = n[1];
             types++;
+        } else if (strncmp(line, "track ", 6) == 0) {
+            assert_int_equal(sscanf(line, "track %255s %255s", name, name), 2);
+            tracks++;
         } else {
             assert_int_equal(sscanf(line, "%255s %" SCNu64, name, n), 2);
             names++;
@@ -338,6 +478,7 @@ static void expect_report(const char *path) {
     assert_null(fgets(line, sizeof line, file));
     assert_int_equal(names, sizeof(struct loam_stats) / 8 + 1);
     assert_true(types >= 3);
+    assert_int_equal(tracks, 1);
     fclose(file);
 }
 
@@ -419,10 +560,14 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_typical_program_works_under_every_setting),
         cmocka_unit_test(a_collection_at_every_slow_allocation_is_survived),
+        cmocka_unit_test(a_heap_that_cannot_be_set_up_takes_no_addresses),
         cmocka_unit_test(refused_requests_to_the_system_are_survived),
         cmocka_unit_test(sizes_are_read_with_their_suffixes),
+        cmocka_unit_test(as_many_threads_mark_as_are_asked_for),
         cmocka_unit_test(the_maximum_is_respected_and_explained),
         cmocka_unit_test(a_nonsense_setting_is_named_and_passed_over),
+        cmocka_unit_test(the_pause_target_is_read_with_its_unit),
+        cmocka_unit_test(write_tracking_says_what_it_uses_and_why),
         cmocka_unit_test(the_log_has_a_line_for_each_collection),
         cmocka_unit_test(the_report_is_complete),
         cmocka_unit_test(a_report_that_cannot_be_written_is_named),

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "support/place.h"
 #include "support/survivors.h"
 
 struct model_pair {
@@ -43,6 +42,12 @@ static void model_mark(struct loam_marker *marker, const void *object,
 }
 LOAM_TYPE_MARK(struct model_marked, model_mark)
 
+static uint64_t collections(void) {
+    struct loam_stats stats;
+    loam_stats_get(&stats);
+    return stats.collection_count;
+}
+
 struct shadow *shadow_new(void) {
     struct shadow *s = calloc(1, sizeof *s);
     must(s != NULL);
@@ -53,9 +58,10 @@ struct shadow *shadow_new(void) {
             s->areas[i].targets[w] = SHADOW_NONE;
         }
     }
-    struct loam_stats stats;
-    loam_stats_get(&stats);
-    s->collection_count = stats.collection_count;
+    s->held = calloc(SHADOW_HANDLES, sizeof(void *));
+    must(s->held != NULL &&
+         loam_root_add(s->held, SHADOW_HANDLES * sizeof(void *)) == 0);
+    s->collection_count = collections();
     return s;
 }
 
@@ -72,6 +78,8 @@ void shadow_free(struct shadow *s) {
         }
         free(s->areas[i].words);
     }
+    loam_root_remove(s->held);
+    free(s->held);
     free(s);
 }
 
@@ -200,6 +208,10 @@ static size_t free_handle(const struct shadow *s) {
 OWN_FRAME size_t shadow_make(struct shadow *s, enum kind kind, size_t bytes) {
     size_t which = free_handle(s);
     if (which == SHADOW_NONE) {
+        shadow_compare(s);
+        which = free_handle(s);
+    }
+    if (which == SHADOW_NONE) {
         return SHADOW_NONE;
     }
     void *object = allocate(kind, &bytes);
@@ -210,18 +222,26 @@ OWN_FRAME size_t shadow_make(struct shadow *s, enum kind kind, size_t bytes) {
     if (kind != KIND_LEAF) {
         require_zero(object, 0, bytes);
     }
+    s->held[which] = object;
     struct handle *h = &s->handles[which];
     *h = (struct handle){.hidden = hide(object),
                          .kind = kind,
                          .bytes = bytes,
                          .slot_count = slots_of(kind, bytes),
-                         .is_fresh = true,
                          .serial = ++s->next_serial};
     for (size_t i = 0; i < SHADOW_SLOTS; i++) {
         h->edges[i] = (struct edge){SHADOW_NONE, ~(uintptr_t)0};
     }
     pattern_write(h, object, kind == KIND_LEAF ? 0 : pattern_start(h));
     return which;
+}
+
+void shadow_release(struct shadow *s, size_t which) {
+    s->held[which] = NULL;
+}
+
+bool shadow_is_held(const struct shadow *s, size_t which) {
+    return s->held[which] != NULL;
 }
 
 OWN_FRAME void shadow_link(struct shadow *s, size_t from, size_t slot,
@@ -269,6 +289,7 @@ OWN_FRAME void shadow_resize(struct shadow *s, size_t which, size_t bytes) {
         must(is_live(h->hidden));
         return;
     }
+    s->held[which] = object;
     size_t common = bytes < h->bytes ? bytes : h->bytes;
     for (size_t i = pattern_start(h); has_pattern(h) && i < common; i++) {
         must(object[i] == pattern_byte(h, i));
@@ -278,7 +299,6 @@ OWN_FRAME void shadow_resize(struct shadow *s, size_t which, size_t bytes) {
     }
     h->hidden = hide(object);
     h->bytes = bytes;
-    h->is_fresh = true;
     size_t slots = slots_of(h->kind, bytes);
     if (slots < h->slot_count || h->kind == KIND_FLEX) {
         h->slot_count = slots;
@@ -293,6 +313,7 @@ OWN_FRAME void shadow_drop(struct shadow *s, size_t which) {
     loam_free(unhide(s->handles[which].hidden));
     must(!is_live(s->handles[which].hidden));
     s->handles[which].hidden = 0;
+    s->held[which] = NULL;
 }
 
 bool shadow_is_alone(const struct shadow *s, size_t which) {
@@ -333,33 +354,38 @@ void shadow_area_toggle(struct shadow *s, size_t which) {
 
 // ---- Comparing --------------------------------------------------------------
 
-// Marks what can be reached, by going over all edges until nothing changes.
-static void shadow_reach(struct shadow *s) {
-    bool is_changed = true;
+static void reach_one(struct shadow *s, size_t which) {
+    if (which != SHADOW_NONE && !s->handles[which].is_reached) {
+        s->handles[which].is_reached = true;
+        s->pending[s->pending_count++] = which;
+    }
+}
+
+void shadow_reach(struct shadow *s) {
+    s->pending_count = 0;
     for (size_t i = 0; i < SHADOW_HANDLES; i++) {
         struct handle *h = &s->handles[i];
-        h->is_reached = h->hidden != 0 && (h->pin_count > 0 || h->is_fresh);
+        h->is_reached = false;
+        if (h->hidden != 0 && (h->pin_count > 0 || shadow_is_held(s, i))) {
+            reach_one(s, i);
+        }
     }
     for (size_t i = 0; i < SHADOW_AREAS * SHADOW_AREA_WORDS; i++) {
         const struct area *area = &s->areas[i / SHADOW_AREA_WORDS];
-        size_t target = area->targets[i % SHADOW_AREA_WORDS];
-        if (area->is_added && target != SHADOW_NONE) {
-            s->handles[target].is_reached = true;
+        if (area->is_added) {
+            reach_one(s, area->targets[i % SHADOW_AREA_WORDS]);
         }
     }
-    while (is_changed) {
-        is_changed = false;
-        for (size_t i = 0; i < SHADOW_HANDLES; i++) {
-            const struct handle *h = &s->handles[i];
-            for (size_t e = 0; h->is_reached && e < h->slot_count; e++) {
-                size_t t = h->edges[e].target;
-                if (t != SHADOW_NONE && !s->handles[t].is_reached) {
-                    s->handles[t].is_reached = true;
-                    is_changed = true;
-                }
-            }
+    while (s->pending_count > 0) {
+        const struct handle *h = &s->handles[s->pending[--s->pending_count]];
+        for (size_t e = 0; e < h->slot_count; e++) {
+            reach_one(s, h->edges[e].target);
         }
     }
+}
+
+bool shadow_may_use(const struct shadow *s, size_t which) {
+    return s->handles[which].hidden != 0 && s->handles[which].is_reached;
 }
 
 static _Noreturn void shadow_differs(const struct handle *h, const char *what,
@@ -425,30 +451,26 @@ static size_t retained_from_outside(struct shadow *s) {
     return count;
 }
 
-// Sanitizers spread frames out, and what lies in the gaps stays.
-static bool has_red_zones(void) {
-    return place_has_asan() || place_has_tsan();
-}
-
-// An object that was kept once, and forgotten here, still keeps what it refers
-// to, which then counts as kept from outside; and without optimisation there
-// are more stale words than SURVIVORS_SLACK in the frames.
-#define SHADOW_SLACK (4 * SURVIVORS_SLACK)
-
-static void shadow_compare(struct shadow *s) {
-    shadow_reach(s);
+static void require_reached_intact(const struct shadow *s) {
     for (size_t i = 0; i < SHADOW_HANDLES; i++) {
-        struct handle *h = &s->handles[i];
-        h->is_retained = false;
-        if (h->hidden != 0 && h->is_reached) {
-            require_intact(h);
-        } else if (h->hidden != 0) {
-            s->dead_count++;
-            h->is_retained = is_live(h->hidden);
-            s->retained_count += h->is_retained ? 1 : 0;
+        if (s->handles[i].hidden != 0 && s->handles[i].is_reached) {
+            require_intact(&s->handles[i]);
         }
     }
-    must(has_red_zones() || retained_from_outside(s) <= SHADOW_SLACK);
+}
+
+// Whether what lives at a dead object's address is another, made since.
+static bool is_used_again(const struct shadow *s, const struct handle *dead) {
+    for (size_t i = 0; i < SHADOW_HANDLES; i++) {
+        const struct handle *h = &s->handles[i];
+        if (h->hidden == dead->hidden && h->serial > dead->serial) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void shadow_forget_dead(struct shadow *s) {
     for (size_t i = 0; i < SHADOW_HANDLES; i++) {
         struct handle *h = &s->handles[i];
         if (h->hidden != 0 && !h->is_reached) {
@@ -458,14 +480,42 @@ static void shadow_compare(struct shadow *s) {
     }
 }
 
-OWN_FRAME void shadow_settle(struct shadow *s) {
-    struct loam_stats stats;
-    loam_stats_get(&stats);
-    if (stats.collection_count != s->collection_count) {
-        s->collection_count = stats.collection_count;
-        shadow_compare(s);
-    }
+// A minor collection keeps the dead that are old, and one that marks beside the
+// program what died meanwhile, so how much is kept is asked only here. What
+// loam_collect marks it marks anew, and where it does so beside the program
+// nothing dies meanwhile, since the only thread to change anything waits for it:
+// the bounds are the same in every mode. It also clears away what the program
+// made since that is in no book, and would be taken for the dead whose memory it
+// was given.
+OWN_FRAME void shadow_compare(struct shadow *s) {
+    shadow_reach(s);
+    require_reached_intact(s);
+    collect_clean();
+    require_reached_intact(s);
     for (size_t i = 0; i < SHADOW_HANDLES; i++) {
-        s->handles[i].is_fresh = false;
+        struct handle *h = &s->handles[i];
+        bool is_dead = h->hidden != 0 && !h->is_reached;
+        h->is_retained = is_dead && is_live(h->hidden) && !is_used_again(s, h);
+        s->dead_count += is_dead ? 1 : 0;
+        s->retained_count += h->is_retained ? 1 : 0;
+    }
+    must(retained_from_outside(s) <= SURVIVORS_SLACK);
+    shadow_forget_dead(s);
+    s->collection_count = collections();
+}
+
+// Not after each collection is all collected again: several minor ones in a row
+// and old objects are part of what is to be tried.
+OWN_FRAME void shadow_settle(struct shadow *s) {
+    uint64_t now = collections();
+    if (now == s->collection_count) {
+        return;
+    }
+    s->collection_count = now;
+    if (++s->seen_count % SHADOW_COMPARE_EVERY == 0) {
+        shadow_compare(s);
+    } else {
+        shadow_reach(s);
+        require_reached_intact(s);
     }
 }

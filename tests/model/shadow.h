@@ -5,6 +5,11 @@
 // malloc's memory with the object's address hidden, what it should contain and
 // to which handles its pointers lead. From its own roots it works out by the
 // simplest method what must be alive, and holds that against the heap.
+//
+// A collection may come at any time, beside the program too, so a handle may be
+// used only while shadow_may_use says so: an object that nothing keeps alive
+// may be gone however short a while ago it was let go. A new one is held, by a
+// root of the shadow's own, until shadow_release.
 
 #ifndef LOAM_TESTS_MODEL_SHADOW_H
 #define LOAM_TESTS_MODEL_SHADOW_H
@@ -17,6 +22,8 @@
 #define SHADOW_AREAS 12     // root areas
 #define SHADOW_AREA_WORDS 6 // pointers in each
 #define SHADOW_SLOTS 24     // pointers in one object
+// Every how many collections are followed by one that looks for the dead.
+#define SHADOW_COMPARE_EVERY 4
 
 enum kind {
     KIND_RAW,    // scanned conservatively
@@ -42,8 +49,7 @@ struct handle {
     size_t slot_count;
     struct edge edges[SHADOW_SLOTS];
     size_t pin_count;
-    uint64_t serial; // what its pattern is made of
-    bool is_fresh;   // given out since the last shadow_settle
+    uint64_t serial; // what its pattern is made of; later objects have more
     bool is_reached;
     bool is_retained;
 };
@@ -57,8 +63,12 @@ struct area {
 struct shadow {
     struct handle handles[SHADOW_HANDLES];
     struct area areas[SHADOW_AREAS];
+    void **held; // a word a handle, in malloc's memory, and a root
+    size_t pending[SHADOW_HANDLES]; // reached, with edges to follow
+    size_t pending_count;
     uint64_t next_serial;
     uint64_t collection_count; // of the heap, when last looked
+    size_t seen_count;         // of those, how many were noticed
     size_t dead_count;         // unreachable objects met, over all collections
     size_t retained_count;     // of those, how many were kept all the same
 };
@@ -66,10 +76,20 @@ struct shadow {
 struct shadow *shadow_new(void);
 void shadow_free(struct shadow *shadow);
 
-// shadow_make allocates an object of a kind and writes its pattern. Returns
-// its handle, or SHADOW_NONE where there is no room. Making one may collect:
-// call shadow_settle before any other handle is used.
+// shadow_make allocates an object of a kind, writes its pattern and holds it.
+// Returns its handle, or SHADOW_NONE where there is no room.
 size_t shadow_make(struct shadow *shadow, enum kind kind, size_t bytes);
+
+// shadow_release lets go of a held object.
+void shadow_release(struct shadow *shadow, size_t which);
+
+// shadow_is_held says that a handle is in use and held.
+bool shadow_is_held(const struct shadow *shadow, size_t which);
+
+// shadow_reach works out what can be reached. shadow_may_use then says whether
+// a handle may be used, until the next change.
+void shadow_reach(struct shadow *shadow);
+bool shadow_may_use(const struct shadow *shadow, size_t which);
 
 // shadow_link stores a pointer `offset` bytes into the target (SHADOW_NONE:
 // NULL) in a slot of an object.
@@ -79,20 +99,26 @@ void shadow_link(struct shadow *shadow, size_t from, size_t slot, size_t target,
 // shadow_decoy stores the target's address where the object is not scanned.
 void shadow_decoy(struct shadow *shadow, size_t from, size_t target);
 
-// shadow_resize reallocates an object that nothing else refers to.
+// shadow_resize reallocates a held object that nothing else refers to.
 void shadow_resize(struct shadow *shadow, size_t which, size_t bytes);
 
-// shadow_drop frees an object by hand; nothing may refer to it.
+// shadow_drop frees a held object by hand; nothing else may refer to it.
 void shadow_drop(struct shadow *shadow, size_t which);
 
-// shadow_is_alone says that no root, pin or object refers to a handle.
+// shadow_is_alone says that no root, pin or object refers to a handle, but for
+// its being held.
 bool shadow_is_alone(const struct shadow *shadow, size_t which);
 
 // shadow_area_toggle adds a root area, or empties and removes it.
 void shadow_area_toggle(struct shadow *shadow, size_t which);
 
-// shadow_settle compares shadow and heap if the heap has collected since the
-// last call, and forgets what is dead. Aborts on any difference.
+// shadow_settle looks whether all that can be reached is intact, if the heap has
+// collected since the last call; every SHADOW_COMPARE_EVERYth
+// time it does shadow_compare. Aborts on any difference.
 void shadow_settle(struct shadow *shadow);
+
+// shadow_compare collects all in a stop, requires that what can be reached is
+// intact and that next to nothing else is left, and forgets what is dead.
+void shadow_compare(struct shadow *shadow);
 
 #endif // LOAM_TESTS_MODEL_SHADOW_H

@@ -3,6 +3,7 @@
 
 #include <loam.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -164,6 +165,76 @@ static void a_grandchild_works_too(void **state) {
     expect_child(child);
 }
 
+static void *set_handlers_until_over(void *argument) {
+    (void)argument;
+    struct sigaction action = {.sa_handler = SIG_IGN};
+    while (__atomic_load_n(&is_over, __ATOMIC_ACQUIRE) == 0) {
+        must(sigaction(SIGUSR2, &action, NULL) == 0);
+    }
+    return NULL;
+}
+
+static void a_child_may_set_handlers_whatever_other_threads_did(void **state) {
+    (void)state;
+    pthread_t thread;
+    is_over = 0;
+    must(pthread_create(&thread, NULL, set_handlers_until_over, NULL) == 0);
+    for (size_t i = 0; i < place_scaled(200); i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            struct sigaction action = {.sa_handler = SIG_IGN};
+            alarm(CHILD_TIMEOUT_S);
+            must(sigaction(SIGUSR2, &action, NULL) == 0);
+            _exit(7);
+        }
+        expect_child(child);
+    }
+    __atomic_store_n(&is_over, 1, __ATOMIC_RELEASE);
+    must(pthread_join(thread, NULL) == 0);
+}
+
+static void a_child_counts_its_own_processor_time(void **state) {
+    (void)state;
+    fill_kept(7);
+    allocate_for_a_while(1, 20000); // and its helpers mark for a while
+    for (int i = 0; i < 100; i++) {
+        loam_collect();
+    }
+    pid_t child = fork();
+    if (child == 0) {
+        struct loam_stats stats;
+        loam_stats_get(&stats);
+        must(stats.collector_cpu_ns <= stats.process_cpu_ns);
+        _exit(7);
+    }
+    expect_child(child);
+}
+
+static void *fork_again_and_again(void *argument) {
+    for (size_t i = 0; i < place_scaled(100); i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            _exit(7);
+        }
+        must(child > 0 && WEXITSTATUS(child_wait(child)) == 7);
+        must(loam_alloc(100) != NULL);
+    }
+    return argument;
+}
+
+static void threads_may_fork_at_the_same_time(void **state) {
+    (void)state;
+    pthread_t threads[3];
+    for (size_t i = 0; i < 3; i++) {
+        must(pthread_create(&threads[i], NULL, fork_again_and_again, NULL) ==
+             0);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        must(pthread_join(threads[i], NULL) == 0);
+    }
+    loam_collect();
+}
+
 static void *fork_from_a_thread(void *argument) {
     (void)argument;
     void *place[50];
@@ -234,6 +305,9 @@ int main(void) {
         cmocka_unit_test(a_child_has_a_heap_that_works),
         cmocka_unit_test(the_parent_of_a_fork_amid_allocations_goes_on),
         cmocka_unit_test(a_grandchild_works_too),
+        cmocka_unit_test(a_child_may_set_handlers_whatever_other_threads_did),
+        cmocka_unit_test(a_child_counts_its_own_processor_time),
+        cmocka_unit_test(threads_may_fork_at_the_same_time),
         cmocka_unit_test(any_thread_may_fork),
         cmocka_unit_test(fork_and_exec_leaves_the_heap_alone),
         cmocka_unit_test(threads_of_the_parent_leave_nothing_in_the_child),

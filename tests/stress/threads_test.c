@@ -186,27 +186,24 @@ static void run_workers(const char *name, unsigned count, size_t step_count,
     loam_verify();
 }
 
-// How many times more steps the soak takes than the ordinary run.
-static size_t soak_factor = 1;
-
 static void one_thread_keeps_its_graph(void **state) {
     (void)state;
-    run_workers("one thread", 1, 600000 * soak_factor, 20000);
+    run_workers("one thread", 1, 600000, 20000);
 }
 
 static void two_threads_keep_their_graphs(void **state) {
     (void)state;
-    run_workers("two threads", 2, 900000 * soak_factor, 20000);
+    run_workers("two threads", 2, 900000, 20000);
 }
 
 static void sixteen_threads_keep_their_graphs(void **state) {
     (void)state;
-    run_workers("sixteen threads", 16, 900000 * soak_factor, 3000);
+    run_workers("sixteen threads", 16, 900000, 3000);
 }
 
 static void large_objects_are_kept_too(void **state) {
     (void)state;
-    run_workers("large objects", 4, 60000 * soak_factor, 1000000);
+    run_workers("large objects", 4, 60000, 1000000);
 }
 
 static void a_heap_that_always_collects_keeps_the_graphs(void **state) {
@@ -214,7 +211,7 @@ static void a_heap_that_always_collects_keeps_the_graphs(void **state) {
     size_t min = loam_heap_min_get();
     loam_heap_min_set(1);
     loam_growth_set(5);
-    run_workers("tight heap", 3, 250000 * soak_factor, 5000);
+    run_workers("tight heap", 3, 250000, 5000);
     loam_growth_set(100);
     loam_heap_min_set(min);
 }
@@ -223,7 +220,7 @@ static void a_full_heap_keeps_the_graphs(void **state) {
     (void)state;
     loam_collect();
     loam_heap_max_set((size_t)3 << 20);
-    run_workers("full heap", 3, 150000 * soak_factor, 60000);
+    run_workers("full heap", 3, 150000, 60000);
     loam_heap_max_set(0);
 }
 
@@ -266,7 +263,7 @@ static void objects_are_freed_by_other_threads(void **state) {
     for (size_t i = 0; i < 4; i++) {
         workers[i] = (struct worker){
             .seed = seed + i,
-            .step_count = place_scaled(120000) * soak_factor,
+            .step_count = place_scaled(120000),
         };
         must(pthread_create(&workers[i].thread, NULL, make_and_free_for_others,
                             &workers[i]) == 0);
@@ -277,6 +274,22 @@ static void objects_are_freed_by_other_threads(void **state) {
     memset(shared, 0, sizeof shared);
     loam_heap_min_set(min);
     loam_verify();
+}
+
+// Frees many large objects, oldest first, while others sweep the list that
+// they are in, newest first: at its end the two meet.
+static OWN_FRAME void free_large_ones(size_t count) {
+    void **large = loam_new_array(void *, count);
+    must(large != NULL);
+    for (size_t i = 0; i < count; i++) {
+        large[i] = loam_alloc_leaf(10000);
+        must(large[i] != NULL);
+    }
+    for (size_t i = 0; i < count; i++) {
+        void *p = large[i];
+        large[i] = NULL;
+        loam_free(p);
+    }
 }
 
 // ---- Collectors against mutators --------------------------------------------
@@ -301,12 +314,64 @@ static void several_threads_may_ask_for_collections_at_once(void **state) {
         must(pthread_create(&threads[i], NULL, collect_on_and_on, &counts[i]) ==
              0);
     }
-    run_workers("many collectors", 2, 100000 * soak_factor, 2000);
+    run_workers("many collectors", 2, 100000, 2000);
     __atomic_store_n(&is_over, 1, __ATOMIC_RELEASE);
     for (size_t i = 0; i < 3; i++) {
         must(pthread_join(threads[i], NULL) == 0);
         assert_true(counts[i] > 0);
     }
+}
+
+static void *ask_for_figures(void *argument) {
+    struct loam_stats stats;
+    size_t *count = argument;
+    while (__atomic_load_n(&is_over, __ATOMIC_ACQUIRE) == 0) {
+        loam_stats_get(&stats);
+        (*count)++;
+    }
+    return NULL;
+}
+
+static void *allocate_and_end(void *argument) {
+    (void)argument;
+    must(loam_alloc(100) != NULL);
+    return NULL;
+}
+
+// A thread that ends gives its cache back while it cannot be stopped.
+static void figures_may_be_asked_for_while_threads_end(void **state) {
+    (void)state;
+    pthread_t asking;
+    pthread_t collecting;
+    size_t counts[2] = {0};
+    is_over = 0;
+    must(pthread_create(&asking, NULL, ask_for_figures, &counts[0]) == 0);
+    must(pthread_create(&collecting, NULL, collect_on_and_on, &counts[1]) == 0);
+    for (size_t i = 0; i < place_scaled(4000); i++) {
+        pthread_t thread;
+        must(pthread_create(&thread, NULL, allocate_and_end, NULL) == 0);
+        must(pthread_join(thread, NULL) == 0);
+    }
+    __atomic_store_n(&is_over, 1, __ATOMIC_RELEASE);
+    must(pthread_join(asking, NULL) == 0);
+    must(pthread_join(collecting, NULL) == 0);
+    assert_true(counts[0] > 0 && counts[1] > 0);
+}
+
+static void large_objects_may_be_freed_while_they_are_swept(void **state) {
+    (void)state;
+    pthread_t thread;
+    size_t count = 0;
+    is_over = 0;
+    must(pthread_create(&thread, NULL, collect_on_and_on, &count) == 0);
+    // One beside the program may take longer than all this.
+    for (size_t i = 0;
+         i < 100 || __atomic_load_n(&count, __ATOMIC_RELAXED) == 0; i++) {
+        free_large_ones(place_scaled(1000));
+    }
+    __atomic_store_n(&is_over, 1, __ATOMIC_RELEASE);
+    must(pthread_join(thread, NULL) == 0);
+    loam_verify();
 }
 
 static void *ask_about_everything(void *argument) {
@@ -342,16 +407,13 @@ static void questions_may_be_asked_at_any_time(void **state) {
     size_t count = 0;
     is_over = 0;
     must(pthread_create(&thread, NULL, ask_about_everything, &count) == 0);
-    run_workers("questions", 2, 200000 * soak_factor, 20000);
+    run_workers("questions", 2, 200000, 20000);
     __atomic_store_n(&is_over, 1, __ATOMIC_RELEASE);
     must(pthread_join(thread, NULL) == 0);
     assert_true(count > 0);
 }
 
-int main(int argc, char **argv) {
-    if (argc == 2 && strcmp(argv[1], "--soak") == 0) {
-        soak_factor = 20;
-    }
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_thread_keeps_its_graph),
         cmocka_unit_test(two_threads_keep_their_graphs),
@@ -361,6 +423,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_full_heap_keeps_the_graphs),
         cmocka_unit_test(objects_are_freed_by_other_threads),
         cmocka_unit_test(several_threads_may_ask_for_collections_at_once),
+        cmocka_unit_test(figures_may_be_asked_for_while_threads_end),
+        cmocka_unit_test(large_objects_may_be_freed_while_they_are_swept),
         cmocka_unit_test(questions_may_be_asked_at_any_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,6 +45,10 @@ bool place_has_valgrind(void) {
 }
 
 size_t place_scaled(size_t count) {
+    const char *percent = getenv("LOAM_TEST_SCALE");
+    if (percent != NULL) {
+        count = count * strtoul(percent, NULL, 10) / 100 + 1;
+    }
     bool slow = place_has_asan() || place_has_tsan() || place_has_valgrind();
     return slow ? count / 10 + 1 : count;
 }

@@ -13,7 +13,8 @@ bool place_has_asan(void);
 bool place_has_tsan(void);
 bool place_has_valgrind(void);
 
-// place_scaled returns count, or a tenth of it where everything is slow.
+// place_scaled returns count, or a tenth of it where everything is slow, and of
+// that the LOAM_TEST_SCALE percent where it is set.
 size_t place_scaled(size_t count);
 
 // place_available_bytes returns how much memory can be had without swapping.

@@ -38,6 +38,13 @@ const struct outcome *scene_play_limited(const char *name,
                                          const char *const *settings,
                                          size_t address_space_bytes);
 
+// scene_play_after is scene_play with a function that is run in the scene's
+// process before the program starts there: it may take rights or limits away.
+// Where it returns false the scene is not played, and scene_was_refused says so.
+const struct outcome *scene_play_after(bool (*prepare)(void), const char *name,
+                                       const char *const *settings);
+bool scene_was_refused(const struct outcome *outcome);
+
 // child_wait waits for a child process and returns its status as waitpid does.
 int child_wait(int pid);
 

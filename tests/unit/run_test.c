@@ -27,7 +27,8 @@ static void take(struct chance *chance, size_t i) {
     size_t count = 1 + chance_below(chance, i % 10 == 0 ? 300 : 12);
     size_t align = i % 7 == 0 ? 16 : 1;
     struct lm_run run;
-    assert_int_equal(lm_run_take(count, align, true, &run), LM_RUN_OK);
+    assert_int_equal(lm_run_take(count, align, LM_ZONE_SCANNED, true, &run),
+                     LM_RUN_OK);
     assert_int_equal(run.block % align, 0);
     for (size_t b = run.block; b < run.block + count; b++) {
         assert_false(is_taken[b]);
@@ -39,7 +40,7 @@ static void take(struct chance *chance, size_t i) {
 }
 
 static void give(size_t i) {
-    lm_run_give(runs[i].block, runs[i].count);
+    lm_run_give(runs[i].block, runs[i].count, LM_ZONE_SCANNED);
     memset(is_taken + runs[i].block, 0, runs[i].count);
     runs[i].count = 0;
 }
@@ -72,31 +73,34 @@ static void a_run_grows_into_what_is_free_behind_it(void **state) {
     (void)state;
     struct lm_run run;
     bool is_clean;
-    assert_int_equal(lm_run_take(20, 1, true, &run), LM_RUN_OK);
-    lm_run_give(run.block + 10, 10);
-    assert_true(lm_run_extend(run.block + 10, 5, &is_clean));
+    assert_int_equal(lm_run_take(20, 1, LM_ZONE_SCANNED, true, &run),
+                     LM_RUN_OK);
+    lm_run_give(run.block + 10, 10, LM_ZONE_SCANNED);
+    assert_true(lm_run_extend(run.block + 10, 5, LM_ZONE_SCANNED, &is_clean));
     assert_false(lm_run_is_free(run.block + 14));
     assert_true(lm_run_is_free(run.block + 15));
-    assert_false(lm_run_extend(run.block + 12, 1, &is_clean));
-    lm_run_give(run.block, 15);
+    assert_false(lm_run_extend(run.block + 12, 1, LM_ZONE_SCANNED, &is_clean));
+    lm_run_give(run.block, 15, LM_ZONE_SCANNED);
 }
 
 static void blocks_given_to_the_system_read_as_zeroes(void **state) {
     (void)state;
     struct lm_run run;
-    assert_int_equal(lm_run_take(64, 1, true, &run), LM_RUN_OK);
+    assert_int_equal(lm_run_take(64, 1, LM_ZONE_SCANNED, true, &run),
+                     LM_RUN_OK);
     memset(lm_space_address(run.block), 0xa5, 64 * LM_BLOCK_BYTES);
-    lm_run_give(run.block, 64);
+    lm_run_give(run.block, 64, LM_ZONE_SCANNED);
     assert_true(lm_run_discard(0) >= 64 * LM_BLOCK_BYTES);
     struct lm_run again;
-    assert_int_equal(lm_run_take(64, 1, true, &again), LM_RUN_OK);
+    assert_int_equal(lm_run_take(64, 1, LM_ZONE_SCANNED, true, &again),
+                     LM_RUN_OK);
     assert_true(again.is_clean);
     const unsigned char *bytes =
         (const unsigned char *)lm_space_address(again.block);
     for (size_t i = 0; i < 64 * LM_BLOCK_BYTES; i += 512) {
         assert_int_equal(bytes[i], 0);
     }
-    lm_run_give(again.block, 64);
+    lm_run_give(again.block, 64, LM_ZONE_SCANNED);
 }
 
 int main(void) {

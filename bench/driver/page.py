@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: MIT
+"""docs/performance.md, written from results."""
+
+from .pictures import name_of, write_pictures
+from .tables import micro_rows, shown
+from .targets import target_rows
+
+HEAD = """# Performance
+
+How quick a program on Loam is, how much memory it holds and how long it stands
+still, beside the same program on malloc and free (glibc, mimalloc), on the
+Boehm-Demers-Weiser collector (bdwgc), in Go, and in Java with four of its
+collectors. Every program computes the same answer on all of them.
+
+`./dev bench --page` wrote this page and its pictures from the run below; they
+are not edited. [What is measured, and how to read it](../bench/README.md).
+
+"""
+
+SECTIONS = {
+    "wall": ("Throughput",
+             "From the start of the process to its end, over glibc's. The line "
+             "is glibc itself; a bar that is broken is longer than it is drawn."),
+    "pauses": ("Pauses",
+               "The longest time in which the program stood still, by how much "
+               "was alive: the runtime's own figure for Loam, Go and Java, and "
+               "for bdwgc the time from its first stop signal until all threads "
+               "run again."),
+    "closed-loop": ("Latency", "Closed loop: the next operation comes when the "
+                    "one before is done."),
+    "open-loop": (None, "Open loop: operations come at their times, and each is "
+                  "counted from the time it was due. This is what a client "
+                  "sees."),
+    "peak": ("Memory", "The most that was resident, over glibc's. For ZGC, "
+             "which maps its heap three times, each page is counted once."),
+    "minor": ("What the mechanisms cost", "A minor collection looks at the old "
+              "pages that were written since the one before."),
+    "dirty": (None, "Pages that are written while a collection marks are "
+              "looked at again in its last pause."),
+}
+
+
+def markdown_table(rows):
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    rule = "|---|" + "---:|" * (len(rows[0]) - 1)
+    return "\n".join([lines[0], rule, *lines[1:]]) + "\n"
+
+
+def figures_table(session, workloads):
+    """Wall seconds and longest pause in ms of each workload and backend."""
+    names = [name for name in dict.fromkeys(
+        name for w in workloads for name in session.results[w.name])]
+    rows = [["", *(name_of(name) for name in names)]]
+    for workload in workloads:
+        cells = []
+        for name in names:
+            wall = session.figure(workload.name, name, "wall_s")
+            pause = session.figure(workload.name, name, "pause_max_ms")
+            cell = shown(wall)
+            if pause is not None:
+                cell += f"<br>{shown(pause)}"
+            cells.append(cell)
+        if set(cells) != {"-"}:
+            rows.append([workload.title, *cells])
+    return markdown_table(rows)
+
+
+def runs_text(counts):
+    most = max(counts)
+    if most == 1:
+        return "one run each"
+    fewer = ", of fewer for the largest heaps" if min(counts) < most else ""
+    return f"medians of {most} runs{fewer}, and the longest pause of all"
+
+
+def origin_text(origin):
+    return (f"Measured on {' and '.join(origin['machine'])}, "
+            f"on {', '.join(origin['day'])}, at commit "
+            f"{', '.join(f'`{each}`' for each in origin['commit'])}; "
+            f"{runs_text(origin['runs'])}.\n")
+
+
+def write_page(root, session, workloads, origin):
+    """Writes docs/performance.md and docs/pictures."""
+    parts = [HEAD, origin_text(origin)]
+    for name, alt in write_pictures(root / "docs" / "pictures", session,
+                                    workloads):
+        title, text = SECTIONS[name]
+        if title:
+            parts.append(f"\n## {title}\n")
+        parts.append(f"\n{text}\n\n![{alt}](pictures/{name}.svg)\n")
+    track = micro_rows(session, [w for w in workloads
+                                 if w.program == "track"], ["kernel"])
+    if track:
+        parts.append("\nWhat the kernel's write tracking costs by itself:\n\n")
+        parts.append(markdown_table([row[:3] for row in track]))
+    whole = [w for w in workloads if w.unit is None]
+    parts.append("\n## The figures\n\nWall time in seconds, and below it the "
+                 "longest pause in milliseconds.\n\n")
+    parts.append(figures_table(session, whole))
+    parts.append("\n## What we set out to reach\n\n")
+    parts.append(markdown_table(
+        [row for row in target_rows(session) if row[3] != "not measured"]))
+    path = root / "docs" / "performance.md"
+    path.write_text("".join(parts))
+    return path

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: MIT
+// dirty.c: from written pages to the blocks on them.
+//
+//   dirty.1  An old object that was written since it was visited last is on a
+//            page that counts as written.
+
+#include "collect/dirty.h"
+
+#include "alloc/sweep.h"
+#include "base/config.h"
+#include "heap/kind.h"
+#include "heap/run.h"
+#include "heap/space.h"
+#include "os/clock.h"
+#include "os/memory.h"
+#include "os/track.h"
+
+bool lm_dirty_open(void) {
+    return lm_track_open(lm_space.base, lm_space.reserved_bytes);
+}
+
+bool lm_dirty_may_open(void) {
+    return lm_settings.track != LM_TRACK_NONE &&
+           lm_track_rung() != LM_TRACK_NONE;
+}
+
+// ---- Rows of pages worth a look -------------------------------------------------
+
+enum wish { WISH_ALL, WISH_OLD };
+
+// Whether a block may hold pointers that are of interest.
+static bool block_is_wanted(size_t block, enum wish wish) {
+    struct lm_block entry = lm_block_load(block);
+    if (entry.state == LM_BLOCK_BODY) {
+        entry = lm_block_load(block - entry.scale);
+    }
+    return entry.state != LM_BLOCK_FREE && !lm_kinds[entry.kind].is_leaf &&
+           !(wish == WISH_OLD && lm_block_is_young(entry));
+}
+
+// On the barrier's rung nobody tells of stores into objects whose type is not
+// barriered: they count as written, always.
+static bool block_is_told(size_t block) {
+    const struct loam_type *type = lm_kinds[lm_block_load(block).kind].type;
+    return lm_track_rung() != LM_TRACK_BARRIER || (type && type->is_barriered);
+}
+
+struct row_walk {
+    enum wish wish;
+    bool is_told; // the row at hand
+    void (*fn)(struct row_walk *walk, uintptr_t start, uintptr_t end);
+    struct loam_marker *marker;
+    lm_dirty_fn *each; // and what it is called with
+    void *argument;
+    size_t block;         // where it is
+    uint64_t deadline_ns; // 0: none
+    bool is_arming;
+    size_t arms; // that may still be done
+    size_t pages;
+    size_t lines; // of them that had to be scanned
+};
+
+// Rows are not longer than this, so that a walk can be left in time, and so few
+// blocks without pointers in between do not end them.
+#define DIRTY_ROW_BLOCKS 512
+#define DIRTY_GAP_BLOCKS 16
+
+// Where faults tell of stores no memory without pointers may be armed: system
+// calls could not write to it.
+static size_t row_gap(void) {
+    return lm_track_rung() == LM_TRACK_KERNEL ? DIRTY_GAP_BLOCKS : 1;
+}
+
+// The row of blocks worth a look at or after walk->block, up to *last.
+static size_t row_find(struct row_walk *walk, size_t *last) {
+    size_t gap = row_gap();
+    size_t end = lm_space_used_blocks();
+    size_t first = walk->block;
+    while (first < end && !block_is_wanted(first, walk->wish)) {
+        size_t region = (size_t)1 << LM_REGION_SHIFT;
+        first = lm_run_is_leaf_region(first) ? (first | (region - 1)) + 1
+                                             : first + 1;
+    }
+    first = first < end ? first : end;
+    *last = first;
+    walk->is_told = first < end && block_is_told(first);
+    for (size_t b = first;
+         b < end && b - first < DIRTY_ROW_BLOCKS && b - *last < gap; b++) {
+        if (!block_is_wanted(b, walk->wish)) {
+            continue;
+        }
+        if (block_is_told(b) != walk->is_told) {
+            break;
+        }
+        *last = b + 1;
+    }
+    return first;
+}
+
+static bool walk_is_late(const struct row_walk *walk) {
+    return walk->deadline_ns && lm_clock_ns() > walk->deadline_ns;
+}
+
+// False when the time was up; then walk->block is where to go on.
+static bool walk_row(struct row_walk *walk, size_t first, size_t last) {
+    struct lm_track_scan scan;
+    uintptr_t from = (uintptr_t)lm_space_address(first);
+    uintptr_t to = (uintptr_t)lm_space_address(last);
+    walk->block = last;
+    if (!walk->is_told) {
+        walk->pages += (to - from) >> LM_PAGE_SHIFT;
+        walk->fn(walk, from, to);
+        return true;
+    }
+    lm_track_scan_begin(&scan, from, to, walk->is_arming);
+    while (lm_track_scan_next(&scan, &from, &to)) {
+        walk->pages += (to - from) >> LM_PAGE_SHIFT;
+        walk->fn(walk, from, to);
+        // All that has been armed must be visited before it is left.
+        if (scan.next == scan.count && scan.at < scan.end &&
+            walk_is_late(walk)) {
+            walk->block = lm_space_block_of(scan.at);
+            return false;
+        }
+    }
+    return true;
+}
+
+// Looks for written pages from walk->block on; false as in walk_row.
+static bool walk_written(struct row_walk *walk) {
+    for (;;) {
+        size_t last;
+        size_t first = row_find(walk, &last);
+        if (first == last) {
+            return true;
+        }
+        if (!walk_row(walk, first, last)) {
+            return false;
+        }
+        if (walk_is_late(walk)) {
+            walk->block = row_find(walk, &last);
+            return walk->block == last;
+        }
+    }
+}
+
+// ---- Arming ----------------------------------------------------------------------
+
+static void row_ignore(struct row_walk *walk, uintptr_t start, uintptr_t end) {
+    (void)walk;
+    (void)start;
+    (void)end;
+}
+
+void lm_dirty_arm(void) {
+    walk_written(&(struct row_walk){
+        .wish = WISH_ALL, .fn = row_ignore, .block = 1, .is_arming = true});
+}
+
+void lm_dirty_disarm(void) {
+    lm_track_disarm((uintptr_t)lm_space_address(1),
+                    (uintptr_t)lm_space_address(lm_space_used_blocks()));
+}
+
+// ---- Visiting --------------------------------------------------------------------
+
+static void row_rescan(struct row_walk *walk, uintptr_t start, uintptr_t end) {
+    walk->lines += lm_marker_rescan(walk->marker, start, end);
+}
+
+bool lm_dirty_visit(struct loam_marker *m, struct lm_dirty_count *count,
+                    size_t *block, uint64_t deadline_ns) {
+    struct row_walk walk = {.wish = WISH_ALL,
+                            .fn = row_rescan,
+                            .marker = m,
+                            .block = *block,
+                            .deadline_ns = deadline_ns,
+                            .is_arming = true};
+    bool is_done = walk_written(&walk);
+    *block = is_done ? 1 : walk.block;
+    count->pages += walk.pages;
+    count->lines += walk.lines;
+    return is_done;
+}
+
+static void row_each(struct row_walk *walk, uintptr_t start, uintptr_t end) {
+    walk->each(walk->argument, start, end);
+}
+
+bool lm_dirty_each(lm_dirty_fn *fn, void *argument, size_t *block,
+                   uint64_t deadline_ns) {
+    struct row_walk walk = {.wish = WISH_ALL,
+                            .fn = row_each,
+                            .each = fn,
+                            .argument = argument,
+                            .block = *block,
+                            .deadline_ns = deadline_ns,
+                            .is_arming = true};
+    bool is_done = walk_written(&walk);
+    *block = is_done ? 1 : walk.block;
+    return is_done;
+}
+
+// Rows that one minor collection arms: a microsecond each. The others count as
+// written, and are visited, until it is their turn.
+#define DIRTY_ARM_ROWS 256
+
+// A row may have blocks in it that are not worth arming.
+static void row_rescan_old(struct row_walk *walk, uintptr_t start,
+                           uintptr_t end) {
+    lm_marker_rescan(walk->marker, start, end);
+    while (walk->is_told && start < end && walk->arms > 0) {
+        size_t block = lm_space_block_of(start);
+        uintptr_t stop = start;
+        while (stop < end && block_is_wanted(block, WISH_OLD)) {
+            stop = (uintptr_t)lm_space_address(++block);
+        }
+        stop = stop < end ? stop : end;
+        if (start < stop) {
+            lm_track_arm(start, stop);
+            walk->arms--;
+            start = stop;
+        } else {
+            start = (uintptr_t)lm_space_address(block + 1);
+        }
+    }
+}
+
+static void young_rescan(void *marker, uint32_t block) {
+    lm_marker_rescan_young(marker, block);
+}
+
+size_t lm_dirty_count_old(void) {
+    struct row_walk walk = {.wish = WISH_OLD, .fn = row_ignore, .block = 1};
+    walk_written(&walk);
+    return walk.pages;
+}
+
+void lm_dirty_visit_old(struct loam_marker *m) {
+    struct row_walk walk = {.wish = WISH_OLD,
+                            .fn = row_rescan_old,
+                            .marker = m,
+                            .block = 1,
+                            .arms = DIRTY_ARM_ROWS};
+    walk_written(&walk);
+    lm_sweep_each_young(young_rescan, m);
+}

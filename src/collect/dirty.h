@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+// collect/dirty.h: the pages of old objects that the program has written.
+
+#ifndef COLLECT_DIRTY_H
+#define COLLECT_DIRTY_H
+
+#include "mark/marker.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// lm_dirty_open says whether writes can be tracked at all; the first call finds
+// out. By who holds the cycle's lock, before a stop.
+bool lm_dirty_open(void);
+
+// lm_dirty_may_open says the same as far as it is known: true before the first
+// lm_dirty_open.
+bool lm_dirty_may_open(void);
+
+// lm_dirty_arm makes all there is count as unwritten from now on.
+void lm_dirty_arm(void);
+
+// lm_dirty_disarm makes writing cost nothing again.
+void lm_dirty_disarm(void);
+
+struct lm_dirty_count {
+    size_t pages; // that were written
+    size_t lines; // of those, that had changed or were new
+};
+
+// lm_dirty_visit arms the written pages and scans again what is marked on them,
+// and adds to the count. So the first visit of a marking arms all there is, and
+// scans what the program has made since it began. It starts at *block; false
+// when the time is up, and then *block is where to go on. No time is 0.
+bool lm_dirty_visit(struct loam_marker *m, struct lm_dirty_count *count,
+                    size_t *block, uint64_t deadline_ns);
+
+// lm_dirty_each arms the written pages and calls fn for each row of them. Else as
+// lm_dirty_visit.
+typedef void lm_dirty_fn(void *argument, uintptr_t start, uintptr_t end);
+bool lm_dirty_each(lm_dirty_fn *fn, void *argument, size_t *block,
+                   uint64_t deadline_ns);
+
+// lm_dirty_count_old returns how many pages that would visit.
+size_t lm_dirty_count_old(void);
+
+// lm_dirty_visit_old does so for a minor collection: all that is old and may
+// refer to young objects is on a written page or in a block with young objects.
+// It arms some of the pages. The program is stopped.
+void lm_dirty_visit_old(struct loam_marker *m);
+
+#endif // COLLECT_DIRTY_H

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: MIT
+// track.c: choosing a rung.
+//
+//   track.1  A page is reported as written unless it has been armed since its
+//            last store.
+
+#include "os/track.h"
+
+#include "base/format.h"
+#include "base/settings.h"
+#include "os/track_card.h"
+#include "os/track_kernel.h"
+#include "os/track_page.h"
+
+#include <loam/barrier.h>
+
+#include <unistd.h>
+
+static struct {
+    enum lm_track_rung rung; // atomic
+    uintptr_t base;
+    uintptr_t end;
+    char reason[160];
+} track;
+
+struct loam_barrier_ loam_barrier_;
+
+enum lm_track_rung lm_track_rung(void) {
+    return __atomic_load_n(&track.rung, __ATOMIC_RELAXED);
+}
+
+const char *lm_track_name(enum lm_track_rung rung) {
+    static const char *const names[] = {"auto", "kernel", "barrier", "mprotect",
+                                        "none"};
+    return names[rung];
+}
+
+const char *lm_track_reason(void) {
+    return track.reason;
+}
+
+// ---- Choosing --------------------------------------------------------------------
+
+static void track_say(const char *reason) {
+    lm_format(track.reason, sizeof track.reason, "%s", reason);
+}
+
+static enum lm_track_rung track_cards(enum lm_track_rung rung,
+                                      const char *reason) {
+    if (!lm_track_card_open(track.base, track.end)) {
+        track_say("the system refused memory for a table of pages");
+        return LM_TRACK_NONE;
+    }
+    track_say(reason);
+    return rung;
+}
+
+// Release: loam_store looks at the cards first. Nothing is armed before the
+// program's next stop, so it does not matter who sees them when.
+static enum lm_track_rung track_barrier(void) {
+    if (track_cards(LM_TRACK_BARRIER, "LOAM_TRACK=barrier") == LM_TRACK_NONE) {
+        return LM_TRACK_NONE;
+    }
+    loam_barrier_.base = track.base;
+    loam_barrier_.bytes = track.end - track.base;
+    __atomic_store_n(&loam_barrier_.cards, lm_track_card_of(track.base),
+                     __ATOMIC_RELEASE);
+    return LM_TRACK_BARRIER;
+}
+
+static enum lm_track_rung track_choose(void) {
+    switch (lm_settings.track) {
+    case LM_TRACK_NONE:
+        track_say("LOAM_TRACK=none");
+        return LM_TRACK_NONE;
+    case LM_TRACK_BARRIER:
+        return track_barrier();
+    case LM_TRACK_MPROTECT:
+        if ((size_t)getpagesize() != LM_PAGE_BYTES) {
+            track_say("the system's pages are not of 4 KiB");
+            return LM_TRACK_NONE;
+        }
+        return track_cards(LM_TRACK_MPROTECT, "LOAM_TRACK=mprotect");
+    default:
+        break;
+    }
+    if (lm_track_kernel_open(track.base, track.end, track.reason,
+                             sizeof track.reason)) {
+        track_say("userfaultfd and PAGEMAP_SCAN passed the probe");
+        return LM_TRACK_KERNEL;
+    }
+    return LM_TRACK_NONE;
+}
+
+bool lm_track_open(uintptr_t base, size_t bytes) {
+    if (track.rung == LM_TRACK_AUTO) {
+        track.base = base;
+        track.end = base + bytes;
+        enum lm_track_rung rung = track_choose();
+        __atomic_store_n(&track.rung, rung, __ATOMIC_RELAXED);
+        if (lm_settings.log_track) {
+            lm_print(2, "loam track %s: %s\n", lm_track_name(rung),
+                     track.reason);
+        }
+    }
+    return track.rung != LM_TRACK_NONE;
+}
+
+void lm_track_close(void) {
+    if (track.rung == LM_TRACK_MPROTECT) {
+        lm_track_page_close();
+    }
+    __atomic_store_n(&track.rung, LM_TRACK_AUTO, __ATOMIC_RELAXED);
+    __atomic_store_n(&loam_barrier_.cards, NULL, __ATOMIC_RELAXED);
+    lm_track_kernel_close();
+    lm_track_card_close();
+}
+
+// ---- For all rungs ------------------------------------------------------------------
+
+bool lm_track_arm(uintptr_t start, uintptr_t end) {
+    switch (track.rung) {
+    case LM_TRACK_KERNEL:
+        return lm_track_kernel_protect(start, end, true);
+    case LM_TRACK_BARRIER:
+        lm_track_card_set(start, end, LM_CARD_ARMED);
+        // Before the scan that follows: a store that it misses sets its card
+        // after this.
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        return true;
+    case LM_TRACK_MPROTECT:
+        return lm_track_page_arm(start, end);
+    default:
+        return false;
+    }
+}
+
+void lm_track_disarm(uintptr_t start, uintptr_t end) {
+    switch (track.rung) {
+    case LM_TRACK_KERNEL:
+        lm_track_kernel_protect(start, end, false);
+        break;
+    case LM_TRACK_BARRIER:
+        lm_track_card_set(start, end, LM_CARD_WRITTEN);
+        break;
+    case LM_TRACK_MPROTECT:
+        lm_track_page_disarm(start, end);
+        break;
+    default:
+        break;
+    }
+}
+
+void lm_track_scan_begin(struct lm_track_scan *scan, uintptr_t start,
+                         uintptr_t end, bool is_arming) {
+    scan->is_arming = is_arming;
+    scan->at = start;
+    scan->end = end;
+    scan->next = scan->count = 0;
+}
+
+static bool track_card_next(struct lm_track_scan *scan, uintptr_t *start,
+                            uintptr_t *end) {
+    bool is_more = lm_track_card_next(scan, start, end);
+    if (is_more && scan->is_arming) {
+        lm_track_arm(*start, *end);
+    }
+    return is_more;
+}
+
+bool lm_track_scan_next(struct lm_track_scan *scan, uintptr_t *start,
+                        uintptr_t *end) {
+    switch (track.rung) {
+    case LM_TRACK_KERNEL:
+        return lm_track_kernel_next(scan, start, end);
+    case LM_TRACK_BARRIER:
+    case LM_TRACK_MPROTECT:
+        return track_card_next(scan, start, end);
+    default:
+        *start = scan->at;
+        *end = scan->at = scan->end;
+        return *start < *end;
+    }
+}
+
+void lm_track_note(uintptr_t start, size_t bytes) {
+    uintptr_t end = start + bytes;
+    if (track.rung != LM_TRACK_BARRIER || start < track.base ||
+        end > track.end || bytes == 0) {
+        return;
+    }
+    // What was stored is seen by who sees the cards.
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    lm_track_card_set(start & ~(LM_PAGE_BYTES - 1),
+                      (end + LM_PAGE_BYTES - 1) & ~(LM_PAGE_BYTES - 1),
+                      LM_CARD_WRITTEN);
+}
+
+bool lm_track_fault(const siginfo_t *info, const void *context) {
+    return lm_track_rung() == LM_TRACK_MPROTECT &&
+           lm_track_page_fault(info, context);
+}
+
+void lm_track_fork_child(uintptr_t used_end) {
+    switch (track.rung) {
+    case LM_TRACK_KERNEL:
+        if (!lm_track_kernel_restore()) {
+            // All pages count as written, which is slow and right.
+            lm_track_kernel_close();
+        }
+        break;
+    case LM_TRACK_BARRIER:
+        lm_track_card_set(track.base, used_end, LM_CARD_WRITTEN);
+        break;
+    case LM_TRACK_MPROTECT:
+        // Another thread of the parent's may have been in the middle of a
+        // fault.
+        lm_track_page_release();
+        break;
+    default:
+        break;
+    }
+}

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: MIT
+// track_kernel.c: userfaultfd and the scan of the page map.
+//
+// UFFD_FEATURE_WP_ASYNC and the ioctl PAGEMAP_SCAN are both there since Linux
+// 6.7; see ioctl_userfaultfd(2) and Documentation/admin-guide/mm/pagemap.rst.
+// Nobody ever reads the descriptor: a store to a protected page lifts the
+// protection inside the kernel and goes on, also a store by a system call.
+
+#include "os/track_kernel.h"
+
+#include "base/bits.h"
+#include "base/format.h"
+#include "os/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+// What the headers of older systems do not have yet; numbers of the kernel's
+// interface.
+#define TRACK_USER_MODE_ONLY 1
+#define TRACK_FEATURES                                                         \
+    (((uint64_t)1 << 0) | ((uint64_t)1 << 13) | ((uint64_t)1 << 15))
+#define TRACK_WRITTEN ((uint64_t)1 << 1)
+#define TRACK_CHECK_ASYNC ((uint64_t)1 << 1)
+#define TRACK_PROTECT ((uint64_t)1 << 0)
+// As many pages as are armed at a time: all of them must be visited before the
+// program goes on, so a stop must have time for them.
+#define TRACK_PAGES 128
+struct track_scan_arg {
+    uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
+    uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
+};
+#define TRACK_PAGEMAP_SCAN _IOWR('f', 16, struct track_scan_arg)
+
+// Descriptors are moved up, out of the way of programs that count on low ones
+// or close all of those.
+#define TRACK_DESCRIPTOR 900
+
+static struct {
+    uintptr_t base;
+    uintptr_t end;
+    int fault_fd; // -1: not open, as below
+    int map_fd;
+    struct stat fault_file; // of these, to know them again
+    struct stat map_file;
+    char *reason; // where to say why not
+    size_t room;
+} kernel = {.fault_fd = -1, .map_fd = -1};
+
+// ---- Its calls ------------------------------------------------------------------
+
+static int descriptor_move(int fd) {
+    if (fd < 0) {
+        return -1;
+    }
+    int high = fcntl(fd, F_DUPFD_CLOEXEC, TRACK_DESCRIPTOR);
+    if (high < 0) {
+        high = fcntl(fd, F_DUPFD_CLOEXEC, 10); // a low limit of descriptors
+    }
+    if (high < 0) {
+        return fd;
+    }
+    close(fd);
+    return high;
+}
+
+// Notes which file it is that we have opened.
+static void descriptor_note(int fd, struct stat *file) {
+    if (fstat(fd, file) != 0) {
+        memset(file, 0, sizeof *file);
+    }
+}
+
+// Unless the program has closed it: then the number may be a file of its own.
+static void descriptor_close(int fd, const struct stat *file) {
+    struct stat now;
+    if (fd >= 0 && fstat(fd, &now) == 0 && now.st_dev == file->st_dev &&
+        now.st_ino == file->st_ino) {
+        close(fd);
+    }
+}
+
+void lm_track_kernel_close(void) {
+    descriptor_close(kernel.fault_fd, &kernel.fault_file);
+    descriptor_close(kernel.map_fd, &kernel.map_file);
+    kernel.fault_fd = kernel.map_fd = -1;
+}
+
+static bool kernel_register(uintptr_t start, uintptr_t end) {
+    struct uffdio_register r = {.range = {start, end - start},
+                                .mode = UFFDIO_REGISTER_MODE_WP};
+    return ioctl(kernel.fault_fd, UFFDIO_REGISTER, &r) == 0;
+}
+
+bool lm_track_kernel_protect(uintptr_t start, uintptr_t end, bool on) {
+    struct uffdio_writeprotect w = {.range = {start, end - start},
+                                    .mode =
+                                        on ? UFFDIO_WRITEPROTECT_MODE_WP : 0};
+    int error = errno;
+    bool ok;
+    do {
+        ok = ioctl(kernel.fault_fd, UFFDIO_WRITEPROTECT, &w) == 0;
+    } while (!ok && errno == EAGAIN);
+    errno = error;
+    return ok;
+}
+
+// Fills in the walk's regions; false when the kernel does not tell.
+static bool kernel_scan(struct lm_track_scan *scan) {
+    struct track_scan_arg arg = {
+        .size = sizeof arg,
+        .flags = TRACK_CHECK_ASYNC | (scan->is_arming ? TRACK_PROTECT : 0),
+        .start = scan->at,
+        .end = scan->end,
+        .vec = (uint64_t)(uintptr_t)scan->region,
+        .vec_len = sizeof scan->region / sizeof *scan->region,
+        .max_pages = scan->is_arming ? TRACK_PAGES : 0,
+        .category_mask = TRACK_WRITTEN,
+        .return_mask = TRACK_WRITTEN,
+    };
+    int error = errno;
+    int count = ioctl(kernel.map_fd, TRACK_PAGEMAP_SCAN, &arg);
+    errno = error;
+    if (count < 0) {
+        return false;
+    }
+    scan->at = (uintptr_t)arg.walk_end;
+    scan->next = 0;
+    scan->count = (size_t)count;
+    return true;
+}
+
+static bool kernel_open(void) {
+    int fd = (int)syscall(SYS_userfaultfd,
+                          O_CLOEXEC | O_NONBLOCK | TRACK_USER_MODE_ONLY);
+    kernel.fault_fd = descriptor_move(fd);
+    if (kernel.fault_fd < 0) {
+        lm_format(kernel.reason, kernel.room, "userfaultfd is refused: %s",
+                  strerror(errno));
+        return false;
+    }
+    descriptor_note(kernel.fault_fd, &kernel.fault_file);
+    struct uffdio_api api = {.api = UFFD_API, .features = TRACK_FEATURES};
+    if (ioctl(kernel.fault_fd, UFFDIO_API, &api) != 0) {
+        lm_format(kernel.reason, kernel.room,
+                  "the kernel has no asynchronous write protection "
+                  "(Linux 6.7 has)");
+        return false;
+    }
+    kernel.map_fd =
+        descriptor_move(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
+    if (kernel.map_fd < 0) {
+        lm_format(kernel.reason, kernel.room,
+                  "/proc/self/pagemap cannot be opened: %s", strerror(errno));
+        return false;
+    }
+    descriptor_note(kernel.map_fd, &kernel.map_file);
+    return true;
+}
+
+// ---- Probing ----------------------------------------------------------------------
+
+#define PROBE_PAGES 8
+#define PROBE_HUGE ((size_t)2 << 20)
+
+// Whether exactly the pages whose bits are set count as written.
+static bool probe_sees(uintptr_t start, size_t pages, uint64_t expected) {
+    struct lm_track_scan scan = {.at = start,
+                                 .end = start + (pages << LM_PAGE_SHIFT)};
+    uint64_t seen = 0;
+    while (scan.at < scan.end) {
+        if (!kernel_scan(&scan)) {
+            return false;
+        }
+        for (size_t i = 0; i < scan.count; i++) {
+            for (uint64_t p = scan.region[i].start; p < scan.region[i].end;
+                 p += LM_PAGE_BYTES) {
+                seen |= (uint64_t)1 << ((p - start) >> LM_PAGE_SHIFT);
+            }
+        }
+    }
+    return seen == expected;
+}
+
+// Stores by the program and by a system call, to pages that are there and to
+// one that is not.
+static bool probe_small(volatile char *p) {
+    uintptr_t start = (uintptr_t)p;
+    uintptr_t end = start + PROBE_PAGES * LM_PAGE_BYTES;
+    int ends[2];
+    char byte = 1;
+    for (size_t i = 0; i + 1 < PROBE_PAGES; i++) {
+        p[i << LM_PAGE_SHIFT] = 1; // but for the last
+    }
+    if (!lm_track_kernel_protect(start, end, true) ||
+        !probe_sees(start, PROBE_PAGES, 0) || pipe2(ends, O_CLOEXEC) != 0) {
+        return false;
+    }
+    p[1 << LM_PAGE_SHIFT] = 2;
+    p[(PROBE_PAGES - 1) << LM_PAGE_SHIFT] = 2;
+    bool ok = write(ends[1], &byte, 1) == 1 &&
+              read(ends[0], (char *)p + 3 * LM_PAGE_BYTES, 1) == 1;
+    close(ends[0]);
+    close(ends[1]);
+    uint64_t last = (uint64_t)1 << (PROBE_PAGES - 1);
+    return ok && probe_sees(start, PROBE_PAGES, last | 1 << 3 | 1 << 1) &&
+           lm_track_kernel_protect(start, end, true) &&
+           probe_sees(start, PROBE_PAGES, 0);
+}
+
+// A store to a huge page, and to a hole made in one.
+static bool probe_huge(volatile char *p) {
+    uintptr_t start = (uintptr_t)p;
+    madvise((void *)start, PROBE_HUGE, MADV_HUGEPAGE); // NOLINT
+    p[0] = 1;
+    madvise((void *)(start + 4 * LM_PAGE_BYTES), LM_PAGE_BYTES, // NOLINT
+            MADV_DONTNEED);
+    if (!lm_track_kernel_protect(start, start + PROBE_HUGE, true)) {
+        return false;
+    }
+    p[2 << LM_PAGE_SHIFT] = 2;
+    p[4 << LM_PAGE_SHIFT] = 2;
+    return probe_sees(start, 8, 1 << 4 | 1 << 2);
+}
+
+static bool kernel_probe(void) {
+    size_t bytes = 2 * PROBE_HUGE;
+    char *p = lm_memory_map(bytes);
+    if (p == NULL) {
+        lm_format(kernel.reason, kernel.room,
+                  "the system refused memory to probe with");
+        return false;
+    }
+    uintptr_t huge = lm_round_up((uintptr_t)p, PROBE_HUGE);
+    bool ok = kernel_register((uintptr_t)p, (uintptr_t)p + bytes);
+    if (!ok) {
+        lm_format(kernel.reason, kernel.room,
+                  "userfaultfd refuses to register memory: %s",
+                  strerror(errno));
+    } else if (!probe_huge((volatile char *)huge) || // NOLINT
+               !probe_small((volatile char *)huge +  // NOLINT
+                            16 * LM_PAGE_BYTES)) {
+        ok = false;
+        lm_format(kernel.reason, kernel.room,
+                  "the kernel's write protection misses stores when probed");
+    }
+    lm_memory_release(p, bytes);
+    return ok;
+}
+
+bool lm_track_kernel_open(uintptr_t base, uintptr_t end, char *reason,
+                          size_t room) {
+    kernel.base = base;
+    kernel.end = end;
+    kernel.reason = reason;
+    kernel.room = room;
+    bool ok = kernel_open() && kernel_probe();
+    if (ok && !kernel_register(kernel.base, kernel.end)) {
+        ok = false;
+        lm_format(kernel.reason, kernel.room,
+                  "userfaultfd refuses to register the heap: %s",
+                  strerror(errno));
+    }
+    if (!ok) {
+        lm_track_kernel_close();
+    }
+    return ok;
+}
+
+// Whatever was lost (the program closed our descriptors), we begin again; all
+// pages count as written until they are armed anew.
+bool lm_track_kernel_restore(void) {
+    int error = errno;
+    lm_track_kernel_close();
+    bool ok = kernel_open() && kernel_register(kernel.base, kernel.end);
+    errno = error;
+    return ok;
+}
+
+bool lm_track_kernel_next(struct lm_track_scan *scan, uintptr_t *start,
+                          uintptr_t *end) {
+    while (scan->next == scan->count) {
+        if (scan->at >= scan->end) {
+            return false;
+        }
+        if (!kernel_scan(scan)) {
+            *start = scan->at;
+            *end = scan->at = scan->end;
+            lm_track_kernel_restore();
+            return true;
+        }
+    }
+    *start = (uintptr_t)scan->region[scan->next].start;
+    *end = (uintptr_t)scan->region[scan->next].end;
+    scan->next++;
+    return true;
+}
