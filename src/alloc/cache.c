@@ -146,15 +146,20 @@ static void slot_begin_block(struct lm_cache *cache, uint32_t kind,
 // ---- Freed cells ---------------------------------------------------------------
 
 // Of two threads that free the same cell at once one finds the bit clear.
-// Relaxed: the block's entry orders it against who takes the block.
+// Relaxed: the block's entry orders it against who takes the block. While
+// markers look for changes a cell must not come back unmarked (lines.1), so
+// whoever takes the block is told; release: before it sees the bit clear.
 static bool cell_unset(const struct lm_object *o) {
     uint64_t bit = (uint64_t)1 << (o->cell % 64);
     uint64_t *pair = lm_space.bits[o->block].pair[o->cell / 64];
+    if (lm_space.is_marking) {
+        __atomic_store_n(&lm_space.has_freed[o->block], true, __ATOMIC_RELAXED);
+    }
     if (lm_space.is_marking || lm_space.is_sticky) {
         // A marker that sets it again only delays the cell's reuse.
         __atomic_fetch_and(&pair[1 - lm_space.live], ~bit, __ATOMIC_RELAXED);
     }
-    return __atomic_fetch_and(&pair[lm_space.live], ~bit, __ATOMIC_RELAXED) &
+    return __atomic_fetch_and(&pair[lm_space.live], ~bit, __ATOMIC_RELEASE) &
            bit;
 }
 
@@ -200,6 +205,9 @@ static bool slot_next_freed(struct lm_slot *slot, uint32_t kind) {
     uint64_t bit = (uint64_t)1 << (object.cell % 64);
     uint64_t *pair = lm_space.bits[object.block].pair[object.cell / 64];
     slot_set(slot, &lm_kinds[kind], start, 1, false);
+    if (lm_space.is_marking) {
+        __atomic_fetch_or(&pair[1 - lm_space.live], bit, __ATOMIC_RELAXED);
+    }
     __atomic_fetch_or(&pair[lm_space.live], bit, __ATOMIC_RELAXED);
     return true;
 }

@@ -106,16 +106,32 @@ static void cells_zero(const struct lm_kind *k, struct lm_free_cells *cells) {
     cells->is_clean = true;
 }
 
+// Marks the free cells, where one may have been freed in this marking: see
+// lines.1. Acquire: their bits were read before.
+static void cells_mark_freed(const struct lm_free_cells *cells) {
+    uint64_t(*pair)[2] = lm_space.bits[cells->block].pair;
+    bool *has_freed = &lm_space.has_freed[cells->block];
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    if (!__atomic_exchange_n(has_freed, false, __ATOMIC_RELAXED)) {
+        return;
+    }
+    for (unsigned i = 0; i < LM_CELL_WORDS; i++) {
+        __atomic_fetch_or(&pair[i][1 - lm_space.live], cells->word[i],
+                          __ATOMIC_RELAXED);
+    }
+}
+
 // Makes the free cells allocated. The marks: a marking under way goes on; with
-// generations they keep which objects are old; else they are cleared. A loam_free that comes between the load and the store
-// is lost, and its cell found by the next collection. Relaxed: block_set_taken
-// orders them.
+// generations they keep which objects are old; else they are cleared. A
+// loam_free that comes between the load and the store is lost, and its cell
+// found by the next collection. Relaxed: block_set_taken orders them.
 static void block_take(const struct lm_kind *k, struct lm_free_cells *cells) {
     uint64_t(*pair)[2] = lm_space.bits[cells->block].pair;
     unsigned live = lm_space.live;
     block_read(k, cells);
     if (lm_space.is_marking) {
         cells_zero(k, cells);
+        cells_mark_freed(cells);
     }
     for (unsigned i = 0; i < word_count(k); i++) {
         uint64_t valid = lm_bits_valid(k->cell_count, i);
@@ -191,7 +207,7 @@ void lm_sweep_format(uint32_t kind, uint32_t block, bool is_clean,
     if (lm_space.is_marking) {
         cells_zero(k, cells);
     }
-    lm_space.is_fixed[block] = false;
+    lm_space.is_fixed[block] = lm_space.has_freed[block] = false;
     lm_block_store(block,
                    (struct lm_block){k->scale, (uint16_t)kind, LM_BLOCK_CELLS,
                                      (uint8_t)(2 * lm_space.cycle - 1)});

@@ -248,7 +248,7 @@ struct beside {
 
 // Of the pause target, for marking; the rest is for stopping and starting.
 static uint64_t beside_deadline(const struct beside *b, uint64_t began) {
-    if (b->stops >= CYCLE_STOPS || lm_marker_is_interrupted()) {
+    if (b->stops >= CYCLE_STOPS || lm_marker_is_hurried()) {
         return 0;
     }
     return began + lm_pace_target_ns() / 10 * 6;
@@ -296,6 +296,7 @@ static void beside_mark(struct lm_cycle_event *event) {
     size_t block = 1;
     size_t before = SIZE_MAX;
     lm_lines_begin();
+    lm_marker_phase(false, true, 0);
     lm_dirty_visit(lm_team_marker(), &count, &block, 0);
     while (lm_team_drain(true, 0) && event->rounds < CYCLE_ROUNDS) {
         count = (struct lm_dirty_count){0};
@@ -349,7 +350,7 @@ static bool beside_finish(struct lm_cycle_event *event) {
         lm_marker_phase(false, true, 0);
         lm_dirty_visit(lm_team_marker(), &b.dirty, &b.block, until);
         uint64_t now = lm_clock_ns();
-        if (now < until && !lm_marker_is_interrupted()) {
+        if (now < until && !lm_marker_is_hurried()) {
             lm_thread_sleep(until - now);
         }
     }
@@ -456,7 +457,7 @@ bool lm_cycle_collect(enum lm_cycle_kind kind, enum lm_cause cause,
                       uint64_t seen) {
     struct lm_cycle_event event = {.cause = cause};
     if (lm_cycle_is_beside()) {
-        lm_marker_interrupt(); // the rest in a stop: somebody waits
+        lm_marker_hurry(true); // the rest in a stop: somebody waits
     }
     __atomic_add_fetch(&cycle.waiting, 1, __ATOMIC_RELAXED);
     lm_cycle_hold();

@@ -15,7 +15,7 @@ struct lm_space lm_space;
 // is fixed.
 #define SPACE_TABLE_BYTES                                                      \
     (sizeof(struct lm_block) + sizeof(struct lm_bits) + sizeof(uint32_t) +     \
-     sizeof(size_t) + sizeof(bool))
+     sizeof(size_t) + 2 * sizeof(bool))
 
 static bool space_reserve(size_t bytes) {
     size_t blocks = bytes >> LM_BLOCK_SHIFT;
@@ -45,6 +45,7 @@ static bool space_reserve(size_t bytes) {
     lm_space.large_bytes = (size_t *)(lm_space.block + blocks);
     lm_space.next = (uint32_t *)(lm_space.large_bytes + blocks);
     lm_space.is_fixed = (bool *)(lm_space.next + blocks);
+    lm_space.has_freed = lm_space.is_fixed + blocks;
     return true;
 }
 
@@ -88,6 +89,7 @@ void lm_space_forget(size_t block, size_t count) {
                  count);
     table_forget(lm_space.next, sizeof *lm_space.next, block, count);
     table_forget(lm_space.is_fixed, sizeof *lm_space.is_fixed, block, count);
+    table_forget(lm_space.has_freed, sizeof *lm_space.has_freed, block, count);
 }
 
 void lm_space_fini(void) {

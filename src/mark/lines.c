@@ -6,6 +6,13 @@
 // Rogaway ("UMAC", 1999) with products folded to 64 bits. Two different lines
 // have the same one with a probability of about 2^-62, whatever the program
 // writes, since it does not know the keys.
+//
+//   lines.1  Each word of a line whose fingerprint is kept led, when that was
+//            taken, outside the heap or to an allocated object; if that object
+//            is freed in this marking, whatever is next allocated in its place
+//            is born marked. So a line that has not changed refers to nothing
+//            that is not found otherwise, though a program stores the same
+//            address again for another object.
 
 #include "mark/lines.h"
 
@@ -107,6 +114,12 @@ static uint64_t line_print(const uintptr_t *words, uint64_t marks) {
         sum += fold(words[i] ^ lines.key[i], words[i + 1] ^ lines.key[i + 1]);
     }
     return sum;
+}
+
+void lm_lines_forget(size_t block, unsigned line) {
+    if (lines.print) {
+        lines.kept[block] &= ~((uint32_t)1 << line);
+    }
 }
 
 uint32_t lm_lines_changed(size_t block, const uintptr_t *words,

@@ -31,9 +31,13 @@ void lm_lines_discard(void);
 // lm_lines_changed returns the lines of a block, a bit each, from first up to
 // last, that are not as they were when they were last scanned. `words` is what
 // the block holds, or held a moment ago; marks says which objects on each line
-// are marked, and of which kind. is_kept keeps the new fingerprints: the caller scans these words.
+// are marked, and of which kind. is_kept keeps the new fingerprints: the caller
+// scans these words.
 uint32_t lm_lines_changed(size_t block, const uintptr_t *words,
                           const uint64_t marks[LM_MARK_LINES], unsigned first,
                           unsigned last, bool is_kept);
+
+// lm_lines_forget drops a line's fingerprint: it will count as changed.
+void lm_lines_forget(size_t block, unsigned line);
 
 #endif // MARK_LINES_H

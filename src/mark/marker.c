@@ -52,10 +52,12 @@ static struct {
     uint8_t flag_want; // mask, are these: all blocks, or those with young ones
     bool is_minor;
     bool is_concurrent;   // the program runs
-    bool is_interrupted;  // leave what is on the stacks; atomic
-    bool is_late;         // the same, since the time is up; atomic
+    bool is_late;         // leave what is on the stacks: time is up; atomic
     uint64_t deadline_ns; // 0: none
 } phase;
+
+// Somebody waits for the end of this marking; atomic.
+static bool marker_is_hurried;
 
 void lm_marker_phase(bool is_minor, bool is_concurrent, uint64_t deadline_ns) {
     phase.deadline_ns = deadline_ns;
@@ -64,18 +66,21 @@ void lm_marker_phase(bool is_minor, bool is_concurrent, uint64_t deadline_ns) {
     phase.is_concurrent = is_concurrent;
     phase.flag_mask = is_minor ? LM_BLOCK_TAKEN : 0;
     phase.flag_want = is_minor ? (uint8_t)(2 * lm_space.cycle - 1) : 0;
-    if (!is_concurrent) {
-        __atomic_store_n(&phase.is_interrupted, false, __ATOMIC_RELAXED);
-    }
 }
 
-void lm_marker_interrupt(void) {
-    __atomic_store_n(&phase.is_interrupted, true, __ATOMIC_RELAXED);
+void lm_marker_hurry(bool is_hurried) {
+    __atomic_store_n(&marker_is_hurried, is_hurried, __ATOMIC_RELAXED);
 }
 
-bool lm_marker_is_interrupted(void) {
-    return __atomic_load_n(&phase.is_interrupted, __ATOMIC_RELAXED) ||
-           __atomic_load_n(&phase.is_late, __ATOMIC_RELAXED);
+bool lm_marker_is_hurried(void) {
+    return __atomic_load_n(&marker_is_hurried, __ATOMIC_RELAXED);
+}
+
+// Who recovers lost words, or makes room for a root, counts on an empty stack:
+// so nothing that comes from outside may end a phase in a stop.
+bool lm_marker_is_leaving(void) {
+    return __atomic_load_n(&phase.is_late, __ATOMIC_RELAXED) ||
+           (phase.is_concurrent && lm_marker_is_hurried());
 }
 
 // Asked by each marker every few microseconds.
@@ -83,7 +88,7 @@ static bool phase_is_over(void) {
     if (phase.deadline_ns && lm_clock_ns() > phase.deadline_ns) {
         __atomic_store_n(&phase.is_late, true, __ATOMIC_RELAXED);
     }
-    return lm_marker_is_interrupted();
+    return lm_marker_is_leaving();
 }
 
 // Which of the bits says what this phase keeps of a block's objects: a minor
@@ -548,7 +553,7 @@ void lm_marker_drain(struct loam_marker *m) {
     for (;;) {
         marker_run(m);
         if (m->top != m->bottom) {
-            return; // interrupted
+            return; // the phase is over
         }
         struct lm_chunk *chunk = lm_share_take();
         if (chunk == NULL) {
@@ -665,6 +670,23 @@ LM_NO_SANITIZE static void picture_copy(struct picture *p, uintptr_t start,
     }
 }
 
+// A fingerprint says that a line leads to nothing new, which it cannot promise
+// of a word that leads to no object yet (lines.1).
+static void lines_settle(size_t block, const uintptr_t *words,
+                         uint32_t changed) {
+    for (; changed; changed &= changed - 1) {
+        unsigned line = lm_bits_first(changed);
+        const uintptr_t *w = words + line * (LM_MARK_LINE_BYTES / WORD);
+        for (size_t i = 0; i < LM_MARK_LINE_BYTES / WORD; i++) {
+            struct lm_object object;
+            if (lm_unlikely(lm_space_has(w[i]) && !lm_find(w[i], &object))) {
+                lm_lines_forget(block, line);
+                break;
+            }
+        }
+    }
+}
+
 // Scans the lines of [start, end) that have changed since they were scanned
 // last in this marking, cells that stand out of it included. Returns how many
 // those are.
@@ -689,6 +711,9 @@ static size_t cells_rescan_changed(struct loam_marker *m, struct picture *p,
     }
     uint32_t changed = lm_lines_changed(p->block, words, marks, first, last,
                                         phase.is_concurrent);
+    if (phase.is_concurrent) {
+        lines_settle(p->block, words, changed);
+    }
     size_t next = 0; // the first cell not yet scanned
     for (uint32_t rest = changed; rest; rest &= rest - 1) {
         size_t line = lm_bits_first(rest);
@@ -744,6 +769,9 @@ LM_NO_SANITIZE static size_t words_rescan_changed(struct loam_marker *m,
     }
     uint32_t changed =
         lm_lines_changed(block, words, marks, first, last, phase.is_concurrent);
+    if (phase.is_concurrent) {
+        lines_settle(block, words, changed);
+    }
     for (uint32_t rest = changed; rest; rest &= rest - 1) {
         size_t at = lm_bits_first(rest) * (LM_MARK_LINE_BYTES / WORD);
         for (size_t i = at; i < at + LM_MARK_LINE_BYTES / WORD; i++) {

@@ -67,11 +67,16 @@ void lm_marker_push(struct loam_marker *m, uintptr_t word);
 // until all is done). No marker may be at work.
 void lm_marker_phase(bool is_minor, bool is_concurrent, uint64_t deadline_ns);
 
-// lm_marker_interrupt makes all markers that work beside the program leave their
-// work as it is, soon; until a phase in a stop. lm_marker_is_interrupted says
-// whether they must, for that reason or because the time is up.
-void lm_marker_interrupt(void);
-bool lm_marker_is_interrupted(void);
+// lm_marker_hurry says that somebody waits for the end of this marking: then all
+// markers that work beside the program leave their work as it is, soon, for a
+// stop. From any thread.
+void lm_marker_hurry(bool is_hurried);
+bool lm_marker_is_hurried(void);
+
+// lm_marker_is_leaving says whether the markers of this phase are to leave their
+// work as it is, for that reason or because the time is up; once true, true for
+// the rest of the phase. In a stop without a deadline it never is.
+bool lm_marker_is_leaving(void);
 
 // lm_marker_rescan scans again, in [start, end), what this phase keeps: objects
 // that are marked, or old. Returns how many lines (see mark/lines.h) it took.

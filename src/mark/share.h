@@ -42,7 +42,7 @@ bool lm_share_is_hungry(void);
 struct lm_chunk *lm_share_join(void);
 
 // lm_share_quit says that the caller is busy no more, though work may be left:
-// after lm_marker_interrupt.
+// when lm_marker_is_leaving.
 void lm_share_quit(void);
 
 // lm_share_leave says that a helper that joined touches nothing any more.

@@ -46,7 +46,7 @@ void lm_team_fini(void) {
     lm_chunk_fini();
 }
 
-// An interrupted marker leaves its entries to the next phase.
+// A marker that is to leave its work leaves its entries to the next phase.
 static void team_drop(struct loam_marker *m) {
     if (lm_marker_is_empty(m)) {
         lm_marker_end(m);
@@ -68,7 +68,7 @@ static void *team_help(void *argument) {
             lm_marker_begin(m, chunk);
             lm_marker_drain(m);
             team_drop(m);
-            if (lm_marker_is_interrupted()) {
+            if (lm_marker_is_leaving()) {
                 lm_share_quit();
                 break;
             }
@@ -110,6 +110,7 @@ struct loam_marker *lm_team_begin(bool is_minor) {
     }
     struct loam_marker *mine = &team.marker[0];
     lm_marker_begin(mine, NULL); // the first slab always has one (chunk.1)
+    lm_marker_hurry(false);
     lm_marker_phase(is_minor, false, 0);
     team.is_minor = is_minor;
     return mine;
@@ -131,17 +132,23 @@ bool lm_team_drain(bool is_concurrent, uint64_t deadline_ns) {
     m->is_parallel = is_concurrent || (helpers > 0 && lm_share_has_offer());
     lm_share_begin(helpers);
     lm_marker_drain(m);
-    while (!lm_marker_is_interrupted() && (chunk = lm_share_steal()) != NULL) {
+    for (;;) {
+        // Asked once: to steal and find nothing is to quit as well.
+        if (lm_marker_is_leaving()) {
+            lm_share_quit();
+            break;
+        }
+        chunk = lm_share_steal();
+        if (chunk == NULL) {
+            break;
+        }
         lm_marker_end(m);
         lm_marker_begin(m, chunk);
         lm_marker_drain(m);
     }
-    if (lm_marker_is_interrupted()) {
-        lm_share_quit();
-    }
     lm_share_end();
     m->has_company = m->is_parallel = false;
-    return !lm_marker_is_interrupted();
+    return !lm_marker_is_leaving();
 }
 
 static void team_sum(void) {

@@ -389,13 +389,32 @@ static OWN_FRAME void field_move(struct field *f) {
     body = NULL;
 }
 
+// Frees a body, and puts another where it was pointed to from: in one piece of
+// memory, often, so that no word of the row changes.
+static OWN_FRAME void spot_replace(struct field *f, struct row *row,
+                                   size_t spot) {
+    struct body *old = row->words[row->spot[spot]];
+    size_t bytes = chance_below(&f->chance, 4) ? 16 : 3000;
+    if (old != NULL) {
+        body_wipe(old);
+        loam_free(old);
+    }
+    uint64_t tag = ++f->last_tag;
+    struct body *body = body_new(&f->chance, tag, bytes);
+    must(body != NULL);
+    spot_store(f, row, spot, chance_below(&f->chance, ways_count()), body, tag);
+}
+
 static OWN_FRAME void field_step(struct field *f) {
     size_t spot;
     struct row *row = field_choose(f, &spot);
-    switch (chance_below(&f->chance, 8)) {
+    switch (chance_below(&f->chance, 9)) {
     case 0:
     case 1:
         spot_fill(f, row, spot, chance_below(&f->chance, ways_count()));
+        break;
+    case 8:
+        spot_replace(f, row, spot);
         break;
     case 2:
     case 3:

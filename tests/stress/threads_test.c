@@ -298,7 +298,8 @@ static int is_over;
 
 static void *collect_on_and_on(void *argument) {
     size_t *count = argument;
-    while (__atomic_load_n(&is_over, __ATOMIC_ACQUIRE) == 0) {
+    // Whose turn it is among several is not promised.
+    while (__atomic_load_n(&is_over, __ATOMIC_ACQUIRE) == 0 || *count == 0) {
         loam_collect();
         (*count)++;
     }
