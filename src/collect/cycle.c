@@ -254,19 +254,34 @@ static uint64_t beside_deadline(const struct beside *b, uint64_t began) {
     return began + lm_pace_target_ns() / 10 * 6;
 }
 
+// The roots come last, in stops that may be the last one: they take as long as
+// they take, since nobody tells which of them were written. What they led to
+// gets a little time in any case, or a program with much static data would not
+// see the end of it.
+static bool beside_is_rooted(const struct lm_images *images,
+                             uint64_t deadline_ns) {
+    lm_marker_phase(false, false, 0);
+    lm_roots_mark(lm_team_marker(), images);
+    uint64_t least = lm_clock_ns() + lm_pace_target_ns() / 10;
+    return lm_team_drain(
+        false, deadline_ns && deadline_ns < least ? least : deadline_ns);
+}
+
 // All that is written has been visited and all that is marked has been scanned,
 // in one stop: so nothing is left.
-static bool beside_is_all(struct beside *b, uint64_t deadline_ns) {
+static bool beside_is_all(struct beside *b, const struct lm_images *images,
+                          uint64_t deadline_ns) {
     bool is_whole;
     do {
         is_whole = b->block == 1;
+        lm_marker_phase(false, false, 0);
         if (!lm_dirty_visit(lm_team_marker(), &b->dirty, &b->block,
                             deadline_ns) ||
             !lm_team_drain(false, deadline_ns)) {
             return false;
         }
     } while (!is_whole);
-    return true;
+    return beside_is_rooted(images, deadline_ns);
 }
 
 static void beside_stop(const struct lm_images *images, void *argument) {
@@ -275,9 +290,7 @@ static void beside_stop(const struct lm_images *images, void *argument) {
     uint64_t began = lm_clock_ns();
     uint64_t deadline = beside_deadline(b, began);
     cycle_stop(event);
-    lm_marker_phase(false, false, 0);
-    lm_roots_mark(lm_team_marker(), images);
-    b->is_done = beside_is_all(b, deadline);
+    b->is_done = beside_is_all(b, images, deadline);
     b->late += b->block != 1;
     b->stops++;
     if (b->is_done) {
