@@ -8,6 +8,7 @@
 #include "alloc/budget.h"
 #include "alloc/sweep.h"
 #include "heap/find.h"
+#include "heap/freed.h"
 #include "heap/run.h"
 
 #include <string.h>
@@ -106,6 +107,8 @@ bool lm_large_resize(uint32_t kind, uint32_t block, size_t bytes) {
         large_make_body(block, kind, have, need);
         lm_budget_charge((need - have) << LM_BLOCK_SHIFT);
     } else if (need < have) {
+        lm_freed_note((uintptr_t)lm_space_address(block + need),
+                      (have - need) << LM_BLOCK_SHIFT);
         lm_run_give(block + need, have - need, zone);
         lm_budget_refund((have - need) << LM_BLOCK_SHIFT);
     }

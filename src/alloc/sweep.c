@@ -110,9 +110,8 @@ static void cells_zero(const struct lm_kind *k, struct lm_free_cells *cells) {
 // lines.1. Acquire: their bits were read before.
 static void cells_mark_freed(const struct lm_free_cells *cells) {
     uint64_t(*pair)[2] = lm_space.bits[cells->block].pair;
-    bool *has_freed = &lm_space.has_freed[cells->block];
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    if (!__atomic_exchange_n(has_freed, false, __ATOMIC_RELAXED)) {
+    if (!__atomic_load_n(&lm_space.has_freed[cells->block], __ATOMIC_RELAXED)) {
         return;
     }
     for (unsigned i = 0; i < LM_CELL_WORDS; i++) {
@@ -207,7 +206,7 @@ void lm_sweep_format(uint32_t kind, uint32_t block, bool is_clean,
     if (lm_space.is_marking) {
         cells_zero(k, cells);
     }
-    lm_space.is_fixed[block] = lm_space.has_freed[block] = false;
+    lm_space.is_fixed[block] = false;
     lm_block_store(block,
                    (struct lm_block){k->scale, (uint16_t)kind, LM_BLOCK_CELLS,
                                      (uint8_t)(2 * lm_space.cycle - 1)});
@@ -322,6 +321,7 @@ static void list_clean(const struct lm_kind *k,
 }
 
 void lm_sweep_prepare(void) {
+    memset(lm_space.has_freed, 0, lm_space_used_blocks());
     for (uint32_t kind = 1; kind < lm_kind_count(); kind++) {
         struct lm_kind *k = &lm_kinds[kind];
         if (k->cell_bytes) {

@@ -13,6 +13,7 @@
 #include "collect/compact.h"
 #include "collect/cycle.h"
 #include "collect/pace.h"
+#include "heap/freed.h"
 #include "heap/kind.h"
 #include "heap/run.h"
 #include "heap/space.h"
@@ -148,6 +149,7 @@ static void runtime_tear_down(void) {
     lm_run_fini();
     lm_kind_fini();
     lm_type_fini();
+    lm_freed_fini();
     lm_space_fini();
 }
 
@@ -163,6 +165,7 @@ static bool runtime_set_up(void) {
     if (!lm_space_init()) {
         return runtime_fail("a range of addresses for the heap");
     }
+    lm_freed_init();
     lm_type_init();
     if (!lm_kind_init() || !lm_run_init()) {
         return runtime_fail("memory for the heap's tables");

@@ -78,7 +78,8 @@ struct lm_space {
     uint32_t *next;      // links blocks of a kind; guarded by the kind
     size_t *large_bytes; // size asked for the object of a HEAD
     bool *is_fixed;      // an address in it was given away; atomic
-    bool *has_freed;     // see cell_unset; atomic
+    bool *has_freed;     // a cell of it was freed by loam_free in the marking
+                         // under way beside the program; atomic
     unsigned live;       // which of a pair of bits says "allocated"
     unsigned cycle;      // 1 to LM_CYCLE_MAX in turn, see LM_BLOCK_TAKEN
     // What allocators do with marks; both change only while the program is

@@ -25,6 +25,7 @@
 #include "base/bits.h"
 #include "base/check.h"
 #include "heap/find.h"
+#include "heap/freed.h"
 #include "mark/lines.h"
 #include "mark/share.h"
 #include "os/clock.h"
@@ -979,14 +980,18 @@ void lm_marker_recover(struct loam_marker *m) {
     }
 }
 
+// A word that leads to no object outlived one that was freed by hand, or is
+// chance: either way what comes there next is not what it means.
 static void children_check(struct loam_marker *m) {
     struct lm_object child;
     while (m->top > m->bottom) {
         uintptr_t word = *--m->top;
         if (word & MARKER_SLICE) {
             scan_slice(m, bounds_get(), word);
-        } else if (lm_find(word, &child)) {
-            LM_CHECK(1, object_is_kept(&child),
+        } else if (!lm_find(word, &child)) {
+            lm_freed_note(word, 1);
+        } else {
+            LM_CHECK(1, object_is_kept(&child) || lm_freed_has(word),
                      "marker.3 what a marked object refers to is marked");
         }
     }
@@ -1006,6 +1011,9 @@ static void object_check(struct loam_marker *m, uintptr_t start,
 }
 
 void lm_marker_check(struct loam_marker *m) {
+    if (!phase.is_minor && !lm_space.is_marking) {
+        lm_freed_forget(); // all that is marked was looked at in this stop
+    }
     for (size_t b = 1; b < lm_space_used_blocks(); b++) {
         block_each_marked(m, b, object_check);
         lm_space.block[b].flags &= (uint8_t)~LM_BLOCK_RESCAN;
