@@ -447,9 +447,8 @@ static void cycle_follow(const struct lm_cycle_event *event) {
     if (event->kind != LM_CYCLE_MINOR) {
         lm_sweep_large();
     }
-    if (!lm_space.is_sticky && event->kind == LM_CYCLE_BESIDE &&
-        !lm_pace_is_quiet()) {
-        lm_dirty_disarm(); // most pages will be written before the next
+    if (!lm_space.is_sticky && event->kind == LM_CYCLE_BESIDE) {
+        lm_dirty_disarm(); // nobody asks what is written until the next
     }
 }
 

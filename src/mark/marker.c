@@ -671,19 +671,49 @@ LM_NO_SANITIZE static void picture_copy(struct picture *p, uintptr_t start,
     }
 }
 
+#define LINE_WORDS (LM_MARK_LINE_BYTES / WORD)
+
+// Asks for the bits of all that a line leads to: they come from memory all at
+// once, and not one after the other.
+static void line_ask(const uintptr_t *words) {
+    struct bounds in = bounds_get();
+    for (size_t i = 0; i < LINE_WORDS; i++) {
+        uintptr_t offset = words[i] - in.base;
+        if (offset < in.bytes) {
+            size_t block = offset >> LM_BLOCK_SHIFT;
+            struct lm_block entry = entry_load(&lm_space.block[block]);
+            uint64_t inside = offset & (LM_BLOCK_BYTES - 1);
+            uint64_t cell = entry.state == LM_BLOCK_CELLS
+                                ? (inside * entry.scale) >> 32
+                                : 0;
+            __builtin_prefetch(&lm_space.bits[block].pair[cell / 64]);
+        }
+    }
+}
+
+static bool line_is_settled(const uintptr_t *words) {
+    struct bounds in = bounds_get();
+    struct lm_object object;
+    for (size_t i = 0; i < LINE_WORDS; i++) {
+        if (words[i] - in.base < in.bytes && !word_is_kept(words[i]) &&
+            !lm_find(words[i], &object)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 // A fingerprint says that a line leads to nothing new, which it cannot promise
 // of a word that leads to no object yet (lines.1).
 static void lines_settle(size_t block, const uintptr_t *words,
                          uint32_t changed) {
-    for (; changed; changed &= changed - 1) {
-        unsigned line = lm_bits_first(changed);
-        const uintptr_t *w = words + line * (LM_MARK_LINE_BYTES / WORD);
-        for (size_t i = 0; i < LM_MARK_LINE_BYTES / WORD; i++) {
-            struct lm_object object;
-            if (lm_unlikely(lm_space_has(w[i]) && !lm_find(w[i], &object))) {
-                lm_lines_forget(block, line);
-                break;
-            }
+    for (uint32_t rest = changed; rest; rest &= rest - 1) {
+        line_ask(words + lm_bits_first(rest) * LINE_WORDS);
+    }
+    for (uint32_t rest = changed; rest; rest &= rest - 1) {
+        unsigned line = lm_bits_first(rest);
+        if (!line_is_settled(words + line * LINE_WORDS)) {
+            lm_lines_forget(block, line);
         }
     }
 }

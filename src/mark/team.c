@@ -29,7 +29,7 @@ bool lm_team_init(void) {
     memset(&team, 0, sizeof team);
     unsigned usual = lm_thread_processors();
     // A quarter of the processors, as in Go, counting the collector's own.
-    team.beside = usual >= 8 ? usual / 4 - 1 : 0;
+    team.beside = usual >= 8 ? usual / 4 - 1 : 1;
     usual = usual < TEAM_USUAL ? usual : TEAM_USUAL;
     team.wanted = lm_settings.markers ? lm_settings.markers : usual;
     return lm_chunk_init() && lm_marker_init(&team.marker[0]);
