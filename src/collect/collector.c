@@ -27,6 +27,10 @@
 // Blocks swept under the cycle's lock at a time: some 10 us.
 #define COLLECTOR_SWEEP_BLOCKS 64
 
+// The program should not wait for a processor longer than for a stop. Shorter
+// turns than that made the collector's work take longer.
+#define COLLECTOR_SLICE_NS 500000u
+
 static struct {
     struct lm_lock lock; // guards starting it
     uint32_t bell;       // changes with each collection; atomic
@@ -62,18 +66,17 @@ static void collector_return(size_t keep_blocks) {
 
 static void *collector_run(void *unused) {
     (void)unused;
+    lm_thread_take_turns(COLLECTOR_SLICE_NS);
     for (;;) {
         uint32_t bell = __atomic_load_n(&collector.bell, __ATOMIC_ACQUIRE);
         if (__atomic_load_n(&collector.is_ending, __ATOMIC_ACQUIRE)) {
             break;
         }
         if (__atomic_exchange_n(&collector.is_cold, false, __ATOMIC_ACQ_REL)) {
-            lm_run_warm(0);
+            lm_run_warm();
         }
         if (__atomic_exchange_n(&collector.is_wanted, false,
                                 __ATOMIC_ACQ_REL)) {
-            // What the program is likely to take meanwhile.
-            lm_run_warm(lm_budget_left());
             lm_cycle_collect(LM_CYCLE_BESIDE, LM_CAUSE_GROWTH,
                              lm_cycle_number());
             continue;

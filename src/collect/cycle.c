@@ -30,6 +30,9 @@
 #define CYCLE_STOPS 256
 #define CYCLE_SHIFT_MAX 4
 
+// Written pages that are armed at a time in and between short stops.
+#define CYCLE_VISIT_PAGES 512
+
 // The longest marking between two short stops.
 #define CYCLE_DRAIN_NS 8000000u
 
@@ -132,8 +135,10 @@ static void cycle_stop(struct lm_cycle_event *event) {
 }
 
 static void cycle_start(struct lm_cycle_event *event, uint64_t began) {
-    lm_world_start();
+    // Read first: as soon as the others may go on they may take this thread's
+    // processor.
     uint64_t ns = lm_clock_ns() - began;
+    lm_world_start();
     struct lm_cycle_figures *f = &cycle.figures;
     f->pause_total_ns += ns;
     f->pause_last_ns = ns;
@@ -239,8 +244,8 @@ static void beside_begin(const struct lm_images *images, void *argument) {
 // One marking beside the program.
 struct beside {
     struct lm_cycle_event *event;
-    struct lm_dirty_count dirty; // met in stops
-    size_t block;                // where the visit of written pages goes on
+    size_t pages; // written, met since the program was first stopped again
+    size_t block; // where the visit of written pages goes on
     unsigned stops;
     unsigned late; // of those, how many had no time for all that was written
     bool is_done;
@@ -267,6 +272,23 @@ static bool beside_is_rooted(const struct lm_images *images,
         false, deadline_ns && deadline_ns < least ? least : deadline_ns);
 }
 
+// Arms what is written and scans it again, a little at a time: what there is no
+// time for had better stay unarmed, for then the program writes it for nothing.
+static bool beside_visit(struct beside *b, bool is_concurrent,
+                         uint64_t deadline_ns) {
+    for (;;) {
+        lm_marker_phase(false, is_concurrent, 0);
+        bool is_end = lm_dirty_visit(lm_team_marker(), &b->pages, &b->block,
+                                     CYCLE_VISIT_PAGES);
+        if (!lm_team_drain(is_concurrent, deadline_ns)) {
+            return false;
+        }
+        if (is_end || (deadline_ns && lm_clock_ns() > deadline_ns)) {
+            return is_end;
+        }
+    }
+}
+
 // All that is written has been visited and all that is marked has been scanned,
 // in one stop: so nothing is left.
 static bool beside_is_all(struct beside *b, const struct lm_images *images,
@@ -274,10 +296,7 @@ static bool beside_is_all(struct beside *b, const struct lm_images *images,
     bool is_whole;
     do {
         is_whole = b->block == 1;
-        lm_marker_phase(false, false, 0);
-        if (!lm_dirty_visit(lm_team_marker(), &b->dirty, &b->block,
-                            deadline_ns) ||
-            !lm_team_drain(false, deadline_ns)) {
+        if (!beside_visit(b, false, deadline_ns)) {
             return false;
         }
     } while (!is_whole);
@@ -302,24 +321,30 @@ static void beside_stop(const struct lm_images *images, void *argument) {
     cycle_start(event, began);
 }
 
+// Arms what is written, and scans it again.
+static bool beside_round(void) {
+    size_t pages = 0;
+    size_t block = 1;
+    lm_marker_phase(false, true, 0);
+    lm_dirty_visit(lm_team_marker(), &pages, &block, 0);
+    return lm_team_drain(true, 0);
+}
+
 // Marks until little is left for the last stop: as long as each round finds
 // clearly fewer changes than the one before.
 static void beside_mark(struct lm_cycle_event *event) {
-    struct lm_dirty_count count = {0};
-    size_t block = 1;
     size_t before = SIZE_MAX;
     lm_lines_begin();
-    lm_marker_phase(false, true, 0);
-    lm_dirty_visit(lm_team_marker(), &count, &block, 0);
-    while (lm_team_drain(true, 0) && event->rounds < CYCLE_ROUNDS) {
-        count = (struct lm_dirty_count){0};
-        lm_marker_phase(false, true, 0);
-        lm_dirty_visit(lm_team_marker(), &count, &block, 0);
-        event->first_lines = event->rounds++ ? event->first_lines : count.lines;
-        if (count.lines <= CYCLE_FEW_LINES || count.lines / 3 >= before / 4) {
+    bool ok = beside_round();
+    lm_team_lines();
+    while (ok && event->rounds < CYCLE_ROUNDS) {
+        ok = beside_round();
+        size_t lines = lm_team_lines();
+        event->first_lines = event->rounds++ ? event->first_lines : lines;
+        if (lines <= CYCLE_FEW_LINES || lines / 3 >= before / 4) {
             break;
         }
-        before = count.lines;
+        before = lines;
     }
 }
 
@@ -352,7 +377,7 @@ static bool beside_finish(struct lm_cycle_event *event) {
         }
         lm_cycle_ungate();
         if (b.is_done || !ok) {
-            event->dirty_pages += b.dirty.pages;
+            event->dirty_pages += b.pages;
             event->stops = b.stops;
             return ok;
         }
@@ -360,8 +385,7 @@ static bool beside_finish(struct lm_cycle_event *event) {
         // for need not wait for the next.
         lm_team_drain(true, lm_clock_ns() + CYCLE_DRAIN_NS);
         uint64_t until = lm_clock_ns() + beside_interval(&b);
-        lm_marker_phase(false, true, 0);
-        lm_dirty_visit(lm_team_marker(), &b.dirty, &b.block, until);
+        beside_visit(&b, true, until);
         uint64_t now = lm_clock_ns();
         if (now < until && !lm_marker_is_hurried()) {
             lm_thread_sleep(until - now);

@@ -54,10 +54,10 @@ struct row_walk {
     void *argument;
     size_t block;         // where it is
     uint64_t deadline_ns; // 0: none
+    size_t most;          // pages that are enough; 0: none are
     bool is_arming;
     size_t arms; // that may still be done
     size_t pages;
-    size_t lines; // of them that had to be scanned
 };
 
 // Rows are not longer than this, so that a walk can be left in time, and so few
@@ -98,7 +98,8 @@ static size_t row_find(struct row_walk *walk, size_t *last) {
 }
 
 static bool walk_is_late(const struct row_walk *walk) {
-    return walk->deadline_ns && lm_clock_ns() > walk->deadline_ns;
+    return (walk->most && walk->pages >= walk->most) ||
+           (walk->deadline_ns && lm_clock_ns() > walk->deadline_ns);
 }
 
 // False when the time was up; then walk->block is where to go on.
@@ -116,7 +117,7 @@ static bool walk_row(struct row_walk *walk, size_t first, size_t last) {
     while (lm_track_scan_next(&scan, &from, &to)) {
         walk->pages += (to - from) >> LM_PAGE_SHIFT;
         walk->fn(walk, from, to);
-        // All that has been armed must be visited before it is left.
+        // Of all that has been armed the rows must be told first.
         if (scan.next == scan.count && scan.at < scan.end &&
             walk_is_late(walk)) {
             walk->block = lm_space_block_of(scan.at);
@@ -165,21 +166,20 @@ void lm_dirty_disarm(void) {
 // ---- Visiting --------------------------------------------------------------------
 
 static void row_rescan(struct row_walk *walk, uintptr_t start, uintptr_t end) {
-    walk->lines += lm_marker_rescan(walk->marker, start, end);
+    lm_marker_pages(walk->marker, start, end);
 }
 
-bool lm_dirty_visit(struct loam_marker *m, struct lm_dirty_count *count,
-                    size_t *block, uint64_t deadline_ns) {
+bool lm_dirty_visit(struct loam_marker *m, size_t *pages, size_t *block,
+                    size_t most) {
     struct row_walk walk = {.wish = WISH_ALL,
                             .fn = row_rescan,
                             .marker = m,
                             .block = *block,
-                            .deadline_ns = deadline_ns,
+                            .most = most,
                             .is_arming = true};
     bool is_done = walk_written(&walk);
     *block = is_done ? 1 : walk.block;
-    count->pages += walk.pages;
-    count->lines += walk.lines;
+    *pages += walk.pages;
     return is_done;
 }
 
@@ -208,7 +208,7 @@ bool lm_dirty_each(lm_dirty_fn *fn, void *argument, size_t *block,
 // A row may have blocks in it that are not worth arming.
 static void row_rescan_old(struct row_walk *walk, uintptr_t start,
                            uintptr_t end) {
-    lm_marker_rescan(walk->marker, start, end);
+    lm_marker_pages(walk->marker, start, end);
     while (walk->is_told && start < end && walk->arms > 0) {
         size_t block = lm_space_block_of(start);
         uintptr_t stop = start;

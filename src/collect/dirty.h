@@ -24,20 +24,16 @@ void lm_dirty_arm(void);
 // lm_dirty_disarm makes writing cost nothing again.
 void lm_dirty_disarm(void);
 
-struct lm_dirty_count {
-    size_t pages; // that were written
-    size_t lines; // of those, that had changed or were new
-};
+// lm_dirty_visit arms the written pages and gives the marker what is marked on
+// them to scan again, and adds to how many there were. So the first visit of a
+// marking arms all there is. It starts at *block; false when there are more than
+// about `most` (0: no limit), and then *block is where to go on.
+bool lm_dirty_visit(struct loam_marker *m, size_t *pages, size_t *block,
+                    size_t most);
 
-// lm_dirty_visit arms the written pages and scans again what is marked on them,
-// and adds to the count. So the first visit of a marking arms all there is, and
-// scans what the program has made since it began. It starts at *block; false
-// when the time is up, and then *block is where to go on. No time is 0.
-bool lm_dirty_visit(struct loam_marker *m, struct lm_dirty_count *count,
-                    size_t *block, uint64_t deadline_ns);
-
-// lm_dirty_each arms the written pages and calls fn for each row of them. Else as
-// lm_dirty_visit.
+// lm_dirty_each arms the written pages and calls fn for each row of them, from
+// *block on; false when the time is up, and then *block is where to go on. No
+// time is 0.
 typedef void lm_dirty_fn(void *argument, uintptr_t start, uintptr_t end);
 bool lm_dirty_each(lm_dirty_fn *fn, void *argument, size_t *block,
                    uint64_t deadline_ns);

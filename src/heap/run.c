@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/settings.h"
 #include "heap/space.h"
+#include "os/clock.h"
 #include "os/lock.h"
 #include "os/memory.h"
 #include "os/track.h"
@@ -46,6 +47,7 @@ static struct {
     size_t clean_count;    // free and clean blocks below the end
     size_t returned_bytes; // in all
     size_t warm_bytes;     // of the range, touched by lm_run_warm
+    uint64_t warm_ns;      // that takes for a huge page, on average
     void (*on_cold)(void);
 } run_pool;
 
@@ -229,6 +231,19 @@ static bool run_wants_huge(void) {
     return run_pool.has_huge_pages && lm_space.bytes >= RUN_HUGE_FROM_BYTES;
 }
 
+// Whether the program's own first touch may be of a huge page. Where clearing
+// one takes longer than a pause (on virtual machines whose host has to find the
+// memory first it was 4 ms) a large heap gets huge pages only where the
+// collector has touched them in time, and small ones elsewhere.
+#define RUN_SLOW_NS 1000000u
+#define RUN_SLOW_FROM_BYTES ((size_t)128 << 20)
+
+static bool run_may_be_huge(void) {
+    return run_wants_huge() && (lm_settings.huge_pages == LM_ON ||
+                                lm_space.bytes < RUN_SLOW_FROM_BYTES ||
+                                run_pool.warm_ns < RUN_SLOW_NS);
+}
+
 // How far ahead of the used part memory is touched: a sixteenth of it.
 #define RUN_AHEAD_SHIFT 4
 #define RUN_AHEAD_MAX_BYTES ((size_t)32 << 20)
@@ -254,35 +269,36 @@ void lm_run_listen(void (*on_cold)(void)) {
 }
 
 // The end of what is to be touched, or 0.
-static size_t run_warm_end(size_t ahead_bytes, size_t *from) {
+static size_t run_warm_end(size_t *from) {
     size_t end = lm_round_up(lm_space.bytes, LM_COMMIT_BYTES);
-    size_t usual = run_ahead_bytes();
-    size_t ahead = ahead_bytes > usual ? ahead_bytes : usual;
-    ahead = ahead < 2 * RUN_AHEAD_MAX_BYTES ? ahead : 2 * RUN_AHEAD_MAX_BYTES;
+    size_t ahead = run_ahead_bytes();
     size_t to = lm_round_up(end + ahead, LM_COMMIT_BYTES);
     size_t max = __atomic_load_n(&lm_settings.heap_max, __ATOMIC_RELAXED);
     // Free blocks inside come first.
     size_t free = (end >> LM_BLOCK_SHIFT) - run_pool.used;
     if (!run_wants_huge() || free << LM_BLOCK_SHIFT > ahead ||
         to > lm_space.reserved_bytes || (max && to > max) ||
-        !lm_space_ready(to, run_wants_huge())) {
+        !lm_space_ready(to, false)) {
         return 0;
     }
     *from = run_pool.warm_bytes > end ? run_pool.warm_bytes : end;
     return to;
 }
 
-void lm_run_warm(size_t ahead_bytes) {
+void lm_run_warm(void) {
     size_t from = 0;
     lm_lock_acquire(&run_pool.lock);
     // Not again as the heap grows: a program that is faster would be followed
     // for ever.
-    size_t to = run_warm_end(ahead_bytes, &from);
+    size_t to = run_warm_end(&from);
     lm_lock_release(&run_pool.lock);
     for (; from < to; from += LM_COMMIT_BYTES) {
+        uint64_t began = lm_clock_ns();
         lm_memory_populate((void *)(lm_space.base + from), // NOLINT
                            LM_COMMIT_BYTES);
+        uint64_t ns = lm_clock_ns() - began;
         lm_lock_acquire(&run_pool.lock);
+        run_pool.warm_ns = (3 * run_pool.warm_ns + ns) / 4;
         if (run_pool.warm_bytes < from + LM_COMMIT_BYTES) {
             run_pool.warm_bytes = from + LM_COMMIT_BYTES;
         }
@@ -310,7 +326,7 @@ static size_t run_grow(size_t count, size_t align, enum lm_zone zone) {
     }
     size_t new_end = start + count;
     if (new_end > end) {
-        if (!lm_space_grow(new_end, run_wants_huge())) {
+        if (!lm_space_grow(new_end, run_may_be_huge())) {
             return 0;
         }
         run_fill(run_pool.free, end, new_end - end, true);

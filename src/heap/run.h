@@ -40,10 +40,9 @@ enum lm_run_result lm_run_take(size_t count, size_t align, enum lm_zone zone,
                                bool can_grow, struct lm_run *run);
 
 // lm_run_listen sets what is called when memory ahead of the heap should be
-// touched; it may be called with the pool's lock held. lm_run_warm does it, for
-// at least so many bytes ahead.
+// touched; it may be called with the pool's lock held. lm_run_warm does it.
 void lm_run_listen(void (*on_cold)(void));
-void lm_run_warm(size_t ahead_bytes);
+void lm_run_warm(void);
 
 // lm_run_is_leaf_region says whether nothing but leaves, and free blocks, lies
 // in the region of a block. A hint: one load.

@@ -116,39 +116,57 @@ static uint64_t line_print(const uintptr_t *words, uint64_t marks) {
     return sum;
 }
 
-void lm_lines_forget(size_t block, unsigned line) {
-    if (lines.print) {
-        lines.kept[block] &= ~((uint32_t)1 << line);
-    }
+// Acquire, and release below: bits are of the marking that the stamp says, also
+// where two markers are about the same block.
+static uint32_t lines_known(size_t block) {
+    uint8_t stamp = __atomic_load_n(&lines.stamp[block], __ATOMIC_ACQUIRE);
+    return stamp == lines.marking
+               ? __atomic_load_n(&lines.kept[block], __ATOMIC_ACQUIRE)
+               : 0;
 }
 
 uint32_t lm_lines_changed(size_t block, const uintptr_t *words,
                           const uint64_t marks[LM_MARK_LINES], unsigned first,
-                          unsigned last, bool is_kept) {
+                          unsigned last, uint64_t prints[LM_MARK_LINES]) {
     uint32_t all = (uint32_t)(((uint64_t)1 << last) - ((uint64_t)1 << first));
     if (lines.print == NULL) {
         return all;
     }
-    uint32_t known =
-        lines.stamp[block] == lines.marking ? lines.kept[block] : 0;
+    uint32_t known = lines_known(block);
     uint32_t changed = 0;
     for (unsigned i = first; i < last; i++) {
         uint32_t bit = (uint32_t)1 << i;
-        if (!is_kept && !(known & bit)) {
+        if (prints == NULL && !(known & bit)) {
             changed |= bit;
             continue;
         }
         uint64_t print = line_print(words + i * LINE_WORDS, marks[i]);
-        if (!(known & bit) || print != lines.print[block][i]) {
+        if (!(known & bit) || print != __atomic_load_n(&lines.print[block][i],
+                                                       __ATOMIC_RELAXED)) {
             changed |= bit;
         }
-        if (is_kept) {
-            lines.print[block][i] = print;
+        if (prints) {
+            prints[i] = print;
         }
     }
-    if (is_kept) {
-        lines.kept[block] = known | all;
-        lines.stamp[block] = lines.marking;
-    }
     return changed;
+}
+
+void lm_lines_keep(size_t block, uint32_t which,
+                   const uint64_t prints[LM_MARK_LINES]) {
+    if (lines.print == NULL) {
+        return;
+    }
+    // Of two markers that do this one may undo what the other has kept, which
+    // only makes lines count as changed.
+    if (__atomic_load_n(&lines.stamp[block], __ATOMIC_ACQUIRE) !=
+        lines.marking) {
+        __atomic_store_n(&lines.kept[block], 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&lines.stamp[block], lines.marking, __ATOMIC_RELEASE);
+    }
+    for (uint32_t rest = which; rest; rest &= rest - 1) {
+        unsigned i = lm_bits_first(rest);
+        __atomic_store_n(&lines.print[block][i], prints[i], __ATOMIC_RELAXED);
+    }
+    __atomic_fetch_or(&lines.kept[block], which, __ATOMIC_RELEASE);
 }

@@ -29,15 +29,17 @@ void lm_lines_fini(void);
 void lm_lines_discard(void);
 
 // lm_lines_changed returns the lines of a block, a bit each, from first up to
-// last, that are not as they were when they were last scanned. `words` is what
-// the block holds, or held a moment ago; marks says which objects on each line
-// are marked, and of which kind. is_kept keeps the new fingerprints: the caller
-// scans these words.
+// last, that are not as they were when their fingerprint was kept, or have none.
+// `words` is what the block holds, or held a moment ago; marks says which objects
+// on each line are marked, and of which kind. Where prints is not NULL the new
+// fingerprints are put there, for lm_lines_keep.
 uint32_t lm_lines_changed(size_t block, const uintptr_t *words,
                           const uint64_t marks[LM_MARK_LINES], unsigned first,
-                          unsigned last, bool is_kept);
+                          unsigned last, uint64_t prints[LM_MARK_LINES]);
 
-// lm_lines_forget drops a line's fingerprint: it will count as changed.
-void lm_lines_forget(size_t block, unsigned line);
+// lm_lines_keep keeps the fingerprints of some lines: the caller scans them as
+// they were then, and all they lead to is an object (lines.1).
+void lm_lines_keep(size_t block, uint32_t which,
+                   const uint64_t prints[LM_MARK_LINES]);
 
 #endif // MARK_LINES_H

@@ -31,6 +31,7 @@
 #include "os/clock.h"
 #include "os/machine.h"
 #include "os/memory.h"
+#include "os/track_scan.h"
 
 #include <string.h>
 
@@ -44,6 +45,14 @@
 // An entry with the highest bit set is a slice of a large object:
 // bits 32 to 62 are its block, bits 0 to 31 which slice.
 #define MARKER_SLICE ((uintptr_t)1 << 63)
+
+// One with the second highest is a row of pages to scan again: bits 0 to 39 are
+// the first, counted from the start of the heap's range, bits 40 to 47 how many.
+#define MARKER_PAGES ((uintptr_t)1 << 62)
+#define MARKER_PAGES_SHIFT 40
+
+// So many pages make work worth giving away, and not too long to leave.
+#define MARKER_PAGES_EACH 16
 
 #define MARKER_COUNT_BYTES (2 * LM_KIND_MAX * sizeof(uint64_t))
 
@@ -507,6 +516,24 @@ LM_NO_SANITIZE static inline void edge_follow(struct loam_marker *m,
     }
 }
 
+static size_t pages_rescan(struct loam_marker *m, uintptr_t start,
+                           uintptr_t end);
+
+// An entry that is no word. True when it took long enough to look at the clock.
+static __attribute__((noinline)) bool entry_scan(struct loam_marker *m,
+                                                 struct bounds in,
+                                                 uintptr_t entry) {
+    if (entry & MARKER_SLICE) {
+        scan_slice(m, in, entry);
+        return false;
+    }
+    uintptr_t page = entry & (((uintptr_t)1 << MARKER_PAGES_SHIFT) - 1);
+    uintptr_t count = (entry & ~MARKER_PAGES) >> MARKER_PAGES_SHIFT;
+    uintptr_t start = in.base + (page << LM_PAGE_SHIFT);
+    m->line_count += pages_rescan(m, start, start + (count << LM_PAGE_SHIFT));
+    return true;
+}
+
 // Marks all that is reachable from the chunk's entries. A popped word's bits
 // and object are asked for, and the word that has waited longest is followed;
 // once the stack is empty the queue is.
@@ -537,8 +564,8 @@ static void marker_run(struct loam_marker *m) {
         }
         uintptr_t word = *--m->top;
         empty = 0;
-        if (lm_unlikely(word & MARKER_SLICE)) {
-            scan_slice(m, v.in, word);
+        if (lm_unlikely(word & (MARKER_SLICE | MARKER_PAGES))) {
+            look = entry_scan(m, v.in, word) ? 1 : look;
         } else {
             edge_resolve(word, &v, edge);
         }
@@ -703,18 +730,22 @@ static bool line_is_settled(const uintptr_t *words) {
     return true;
 }
 
-// A fingerprint says that a line leads to nothing new, which it cannot promise
-// of a word that leads to no object yet (lines.1).
-static void lines_settle(size_t block, const uintptr_t *words,
-                         uint32_t changed) {
+// Keeps the fingerprints of lines that have changed: those which lead to nothing
+// but objects (lines.1).
+static void lines_keep(size_t block, const uintptr_t *words, uint32_t changed,
+                       const uint64_t prints[LM_MARK_LINES]) {
+    uint32_t settled = 0;
     for (uint32_t rest = changed; rest; rest &= rest - 1) {
         line_ask(words + lm_bits_first(rest) * LINE_WORDS);
     }
     for (uint32_t rest = changed; rest; rest &= rest - 1) {
         unsigned line = lm_bits_first(rest);
-        if (!line_is_settled(words + line * LINE_WORDS)) {
-            lm_lines_forget(block, line);
+        if (line_is_settled(words + line * LINE_WORDS)) {
+            settled |= (uint32_t)1 << line;
         }
+    }
+    if (settled) {
+        lm_lines_keep(block, settled, prints);
     }
 }
 
@@ -740,10 +771,11 @@ static size_t cells_rescan_changed(struct loam_marker *m, struct picture *p,
     for (unsigned i = first; i < last; i++) {
         marks[i] = picture_line(p, i) | (uint64_t)(p->kind - lm_kinds) << 32;
     }
+    uint64_t prints[LM_MARK_LINES];
     uint32_t changed = lm_lines_changed(p->block, words, marks, first, last,
-                                        phase.is_concurrent);
+                                        phase.is_concurrent ? prints : NULL);
     if (phase.is_concurrent) {
-        lines_settle(p->block, words, changed);
+        lines_keep(p->block, words, changed, prints);
     }
     size_t next = 0; // the first cell not yet scanned
     for (uint32_t rest = changed; rest; rest &= rest - 1) {
@@ -798,10 +830,11 @@ LM_NO_SANITIZE static size_t words_rescan_changed(struct loam_marker *m,
     for (unsigned i = first; i < last; i++) {
         marks[i] = 1 | (uint64_t)(k - lm_kinds) << 32;
     }
-    uint32_t changed =
-        lm_lines_changed(block, words, marks, first, last, phase.is_concurrent);
+    uint64_t prints[LM_MARK_LINES];
+    uint32_t changed = lm_lines_changed(block, words, marks, first, last,
+                                        phase.is_concurrent ? prints : NULL);
     if (phase.is_concurrent) {
-        lines_settle(block, words, changed);
+        lines_keep(block, words, changed, prints);
     }
     for (uint32_t rest = changed; rest; rest &= rest - 1) {
         size_t at = lm_bits_first(rest) * (LM_MARK_LINE_BYTES / WORD);
@@ -836,7 +869,8 @@ static size_t run_rescan(struct loam_marker *m, size_t block,
     size_t count = repeat_count(layout, lm_space.large_bytes[block]);
     size_t lines = (end - start) / LM_MARK_LINE_BYTES;
     if (layout->mark) {
-        scan_object(m, bounds_get(), at, k);
+        // The whole of it, so once is enough, whatever was written.
+        block_flag_rescan(m, block);
         return lines;
     }
     if (!phase.is_minor && run_is_words(layout, lm_space.large_bytes[block])) {
@@ -867,7 +901,10 @@ static size_t run_rescan(struct loam_marker *m, size_t block,
     return lines;
 }
 
-size_t lm_marker_rescan(struct loam_marker *m, uintptr_t start, uintptr_t end) {
+// Scans again, in [start, end), what this phase keeps. Returns how many lines it
+// took.
+static size_t pages_rescan(struct loam_marker *m, uintptr_t start,
+                           uintptr_t end) {
     size_t lines = 0;
     while (start < end) {
         size_t block = lm_space_block_of(start);
@@ -897,6 +934,55 @@ size_t lm_marker_rescan(struct loam_marker *m, uintptr_t start, uintptr_t end) {
         start = stop > start ? stop : end;
     }
     return lines;
+}
+
+// Whether there is anything in a block that this phase keeps: what is marked
+// from now on will be scanned as it is then.
+static bool block_has_kept(size_t block) {
+    struct lm_block entry = lm_block_load(block);
+    if (entry.state == LM_BLOCK_BODY) {
+        block -= entry.scale;
+        entry = lm_block_load(block);
+    }
+    if (entry.state == LM_BLOCK_FREE || lm_kinds[entry.kind].is_leaf) {
+        return false;
+    }
+    unsigned side = block_side(entry);
+    uint64_t any = 0;
+    for (unsigned i = 0; i < LM_CELL_WORDS; i++) {
+        any |= __atomic_load_n(&lm_space.bits[block].pair[i][side],
+                               __ATOMIC_RELAXED);
+    }
+    return any != 0;
+}
+
+static void pages_push(struct loam_marker *m, uintptr_t start, uintptr_t end) {
+    uintptr_t page = (start - lm_space.base) >> LM_PAGE_SHIFT;
+    uintptr_t count = (end - start) >> LM_PAGE_SHIFT;
+    if (m->top == m->limit && !stack_grow(m)) {
+        m->has_lost = false; // nothing is: it is done at once
+        m->line_count += pages_rescan(m, start, end);
+        return;
+    }
+    *m->top++ = MARKER_PAGES | count << MARKER_PAGES_SHIFT | page;
+}
+
+void lm_marker_pages(struct loam_marker *m, uintptr_t start, uintptr_t end) {
+    uintptr_t from = start; // of the row not yet pushed
+    for (uintptr_t at = start; at < end;) {
+        uintptr_t next = (at | (LM_BLOCK_BYTES - 1)) + 1;
+        next = next < end ? next : end;
+        bool is_wanted = block_has_kept(lm_space_block_of(at));
+        uintptr_t stop = is_wanted ? next : at;
+        if (from < stop &&
+            (!is_wanted || next == end ||
+             stop - from >= MARKER_PAGES_EACH << LM_PAGE_SHIFT)) {
+            pages_push(m, from, stop);
+            from = stop;
+        }
+        from = is_wanted ? from : next;
+        at = next;
+    }
 }
 
 void lm_marker_rescan_young(struct loam_marker *m, uint32_t block) {

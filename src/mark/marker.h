@@ -30,6 +30,7 @@ struct __attribute__((aligned(2 * LM_LINE_BYTES))) loam_marker {
     bool is_parallel;   // and may have begun to, or the program runs
     // Empties a full stack, of one that marks nothing: see mark/refer.c. Or NULL.
     void (*spill)(struct loam_marker *m);
+    size_t line_count;     // lines (see mark/lines.h) scanned again
     uint64_t *count;       // objects marked, by kind
     uint64_t *large_bytes; // of the large ones among them
 };
@@ -78,12 +79,13 @@ bool lm_marker_is_hurried(void);
 // the rest of the phase. In a stop without a deadline it never is.
 bool lm_marker_is_leaving(void);
 
-// lm_marker_rescan scans again, in [start, end), what this phase keeps: objects
-// that are marked, or old. Returns how many lines (see mark/lines.h) it took.
-size_t lm_marker_rescan(struct loam_marker *m, uintptr_t start, uintptr_t end);
+// lm_marker_pages puts on the stack that whole pages are to be scanned again,
+// from start to end, each of them armed before: what this phase keeps there,
+// which are objects that are marked, or old.
+void lm_marker_pages(struct loam_marker *m, uintptr_t start, uintptr_t end);
 
-// lm_marker_rescan_young does that for the old objects of a block that has
-// young ones too.
+// lm_marker_rescan_young scans again the old objects of a block that has young
+// ones too.
 void lm_marker_rescan_young(struct loam_marker *m, uint32_t block);
 
 // lm_marker_drain marks until this marker has nothing left and nothing is on

@@ -16,6 +16,9 @@
 // More markers than this were never seen to help: unless the settings ask.
 #define TEAM_USUAL 16
 
+// As the collector's own.
+#define TEAM_SLICE_NS 500000u
+
 static struct {
     struct loam_marker marker[LM_MARKERS_MAX]; // 0 is the collecting thread's
     unsigned wanted;                           // markers in all
@@ -57,6 +60,7 @@ static void team_drop(struct loam_marker *m) {
 
 static void *team_help(void *argument) {
     struct loam_marker *m = argument;
+    lm_thread_take_turns(TEAM_SLICE_NS);
     for (;;) {
         struct lm_chunk *chunk = lm_share_join();
         if (chunk == NULL) {
@@ -181,6 +185,15 @@ void lm_team_abandon(void) {
     while ((chunk = lm_share_take()) != NULL) {
         lm_chunk_free(chunk);
     }
+}
+
+size_t lm_team_lines(void) {
+    size_t count = 0;
+    for (unsigned i = 0; i <= team.started; i++) {
+        count += team.marker[i].line_count;
+        team.marker[i].line_count = 0;
+    }
+    return count;
 }
 
 unsigned lm_team_size(void) {

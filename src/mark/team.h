@@ -25,6 +25,10 @@ struct loam_marker *lm_team_begin(bool is_minor);
 // lm_team_marker returns that marker again.
 struct loam_marker *lm_team_marker(void);
 
+// lm_team_lines returns how many lines were scanned again since it was called
+// last; not during lm_team_drain.
+size_t lm_team_lines(void);
+
 // lm_team_drain marks all that is reachable from what the marker was given,
 // while the program runs or is stopped; false when interrupted, or when the
 // deadline has passed, unless that is 0.

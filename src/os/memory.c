@@ -82,6 +82,7 @@ bool lm_memory_discard(void *start, size_t bytes) {
 #define MEMORY_POPULATE_WRITE 23
 
 void lm_memory_populate(void *start, size_t bytes) {
+    madvise(start, bytes, MADV_HUGEPAGE);
     if (madvise(start, bytes, MEMORY_POPULATE_WRITE) == 0) {
         return;
     }

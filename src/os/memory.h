@@ -29,8 +29,8 @@ bool lm_memory_discard(void *start, size_t bytes);
 // lm_memory_release gives space and memory back; nothing where start is NULL.
 void lm_memory_release(void *start, size_t bytes);
 
-// lm_memory_populate touches whole pages that may be in use already, so that
-// nobody else has to wait for the system to find them.
+// lm_memory_populate touches memory that may be in use already, so that nobody
+// else has to wait for the system to find it, in huge pages where it can.
 void lm_memory_populate(void *start, size_t bytes);
 
 // lm_memory_limit returns the bytes of address space the process may still

@@ -177,6 +177,24 @@ unsigned lm_thread_processors(void) {
     return count > 0 ? (unsigned)count : 1;
 }
 
+// struct sched_attr of linux/sched/types.h, which older headers do not have.
+struct thread_schedule {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime_ns, deadline_ns, period_ns;
+};
+
+void lm_thread_take_turns(uint64_t slice_ns) {
+    struct thread_schedule s = {.size = sizeof s};
+    if (syscall(SYS_sched_getattr, 0, &s, sizeof s, 0) == 0 &&
+        s.policy == SCHED_OTHER) {
+        s.runtime_ns = slice_ns;
+        syscall(SYS_sched_setattr, 0, &s, 0);
+    }
+}
+
 void lm_thread_sleep(uint64_t ns) {
     static const uint32_t never = 0;
     lm_futex_wait(&never, 0, ns);

@@ -30,9 +30,9 @@
 #define TRACK_WRITTEN ((uint64_t)1 << 1)
 #define TRACK_CHECK_ASYNC ((uint64_t)1 << 1)
 #define TRACK_PROTECT ((uint64_t)1 << 0)
-// As many pages as are armed at a time: all of them must be visited before the
-// program goes on, so a stop must have time for them.
-#define TRACK_PAGES 128
+// As many pages as are armed at a time: a stop that has no more time must not be
+// held up by it, and a huge page that was written should fit, or it is split.
+#define TRACK_PAGES 1024
 struct track_scan_arg {
     uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
     uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
