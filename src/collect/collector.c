@@ -66,7 +66,7 @@ static void collector_return(size_t keep_blocks) {
 
 static void *collector_run(void *unused) {
     (void)unused;
-    lm_thread_take_turns(COLLECTOR_SLICE_NS);
+    lm_thread_begin(COLLECTOR_SLICE_NS);
     for (;;) {
         uint32_t bell = __atomic_load_n(&collector.bell, __ATOMIC_ACQUIRE);
         if (__atomic_load_n(&collector.is_ending, __ATOMIC_ACQUIRE)) {

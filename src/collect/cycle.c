@@ -471,7 +471,9 @@ static void cycle_follow(const struct lm_cycle_event *event) {
     if (event->kind != LM_CYCLE_MINOR) {
         lm_sweep_large();
     }
-    if (!lm_space.is_sticky && event->kind == LM_CYCLE_BESIDE) {
+    if (lm_space.is_sticky && event->kind != LM_CYCLE_MINOR) {
+        lm_dirty_disarm_empty();
+    } else if (event->kind == LM_CYCLE_BESIDE) {
         lm_dirty_disarm(); // nobody asks what is written until the next
     }
 }

@@ -41,8 +41,11 @@ static bool block_is_wanted(size_t block, enum wish wish) {
 // On the barrier's rung nobody tells of stores into objects whose type is not
 // barriered: they count as written, always.
 static bool block_is_told(size_t block) {
+    if (lm_track_rung() != LM_TRACK_BARRIER) {
+        return true;
+    }
     const struct loam_type *type = lm_kinds[lm_block_load(block).kind].type;
-    return lm_track_rung() != LM_TRACK_BARRIER || (type && type->is_barriered);
+    return type && type->is_barriered;
 }
 
 struct row_walk {
@@ -163,6 +166,38 @@ void lm_dirty_disarm(void) {
                     (uintptr_t)lm_space_address(lm_space_used_blocks()));
 }
 
+// Fewer blocks in a row than this are not worth a system call.
+#define DIRTY_DEAD_BLOCKS 16
+
+// Seen while the program runs: to disarm too much is not wrong.
+static bool block_is_empty(size_t block) {
+    struct lm_block entry = lm_block_load(block);
+    uint64_t any = 0;
+    if (entry.state != LM_BLOCK_CELLS) {
+        return entry.state == LM_BLOCK_FREE;
+    }
+    for (unsigned i = 0; i < LM_CELL_WORDS; i++) {
+        any |= __atomic_load_n(&lm_space.bits[block].pair[i][lm_space.live],
+                               __ATOMIC_RELAXED);
+    }
+    return any == 0;
+}
+
+void lm_dirty_disarm_empty(void) {
+    size_t end = lm_space_used_blocks();
+    size_t first = 1; // of a row of empty ones
+    for (size_t b = 1; b <= end; b++) {
+        if (b < end && block_is_empty(b)) {
+            continue;
+        }
+        if (b - first >= DIRTY_DEAD_BLOCKS) {
+            lm_track_disarm((uintptr_t)lm_space_address(first),
+                            (uintptr_t)lm_space_address(b));
+        }
+        first = b + 1;
+    }
+}
+
 // ---- Visiting --------------------------------------------------------------------
 
 static void row_rescan(struct row_walk *walk, uintptr_t start, uintptr_t end) {
@@ -230,8 +265,35 @@ static void young_rescan(void *marker, uint32_t block) {
     lm_marker_rescan_young(marker, block);
 }
 
+// The rows of old pages that were last found written, so that the way through a
+// large heap is gone once. By who collects. Numbers, not addresses: our static
+// data is searched for those as the program's is.
+#define DIRTY_OLD_ROWS 1024
+
+static struct {
+    struct old_row {
+        size_t page; // counted from the start of the heap's range
+        uint32_t count;
+        bool is_told;
+    } row[DIRTY_OLD_ROWS];
+    size_t count;
+    bool is_whole; // they fitted
+} old_rows;
+
+static void row_keep(struct row_walk *walk, uintptr_t start, uintptr_t end) {
+    if (old_rows.count == DIRTY_OLD_ROWS) {
+        old_rows.is_whole = false;
+        return;
+    }
+    old_rows.row[old_rows.count++] = (struct old_row){
+        (start - lm_space.base) >> LM_PAGE_SHIFT,
+        (uint32_t)((end - start) >> LM_PAGE_SHIFT), walk->is_told};
+}
+
 size_t lm_dirty_count_old(void) {
-    struct row_walk walk = {.wish = WISH_OLD, .fn = row_ignore, .block = 1};
+    struct row_walk walk = {.wish = WISH_OLD, .fn = row_keep, .block = 1};
+    old_rows.count = 0;
+    old_rows.is_whole = true;
     walk_written(&walk);
     return walk.pages;
 }
@@ -242,6 +304,15 @@ void lm_dirty_visit_old(struct loam_marker *m) {
                             .marker = m,
                             .block = 1,
                             .arms = DIRTY_ARM_ROWS};
-    walk_written(&walk);
+    if (!old_rows.is_whole) {
+        walk_written(&walk);
+    }
+    for (size_t i = 0; old_rows.is_whole && i < old_rows.count; i++) {
+        const struct old_row *row = &old_rows.row[i];
+        uintptr_t start = lm_space.base + (row->page << LM_PAGE_SHIFT);
+        walk.is_told = row->is_told;
+        row_rescan_old(&walk, start,
+                       start + ((uintptr_t)row->count << LM_PAGE_SHIFT));
+    }
     lm_sweep_each_young(young_rescan, m);
 }

@@ -21,8 +21,10 @@ bool lm_dirty_may_open(void);
 // lm_dirty_arm makes all there is count as unwritten from now on.
 void lm_dirty_arm(void);
 
-// lm_dirty_disarm makes writing cost nothing again.
+// lm_dirty_disarm makes writing cost nothing again; lm_dirty_disarm_empty does so
+// where nothing is alive. While the program runs, by who collects.
 void lm_dirty_disarm(void);
+void lm_dirty_disarm_empty(void);
 
 // lm_dirty_visit arms the written pages and gives the marker what is marked on
 // them to scan again, and adds to how many there were. So the first visit of a
@@ -38,12 +40,14 @@ typedef void lm_dirty_fn(void *argument, uintptr_t start, uintptr_t end);
 bool lm_dirty_each(lm_dirty_fn *fn, void *argument, size_t *block,
                    uint64_t deadline_ns);
 
-// lm_dirty_count_old returns how many pages that would visit.
+// lm_dirty_count_old returns how many written pages have something old on them;
+// the program is stopped.
 size_t lm_dirty_count_old(void);
 
-// lm_dirty_visit_old does so for a minor collection: all that is old and may
-// refer to young objects is on a written page or in a block with young objects.
-// It arms some of the pages. The program is stopped.
+// lm_dirty_visit_old gives the marker those to scan again, for a minor
+// collection, and the old objects in blocks with young ones: all that is old and
+// may refer to young objects is among them. It arms some of the pages. In the
+// same stop.
 void lm_dirty_visit_old(struct loam_marker *m);
 
 #endif // COLLECT_DIRTY_H

@@ -72,15 +72,15 @@ static bool grant_request(struct lm_member *self) {
 }
 
 // The budget is spent. A marking beside the program is not waited for: it ends
-// soon, or is begun now.
+// soon, or is begun now; but it may be some time until its thread runs.
 static void grant_budget(struct lm_member *self, uint64_t seen) {
     if (lm_cycle_is_beside()) {
         grant_pace(self);
-        return;
-    }
-    if (!lm_pace_wants_full()) {
+    } else if (!lm_pace_wants_full()) {
         grant_collect(self, LM_CYCLE_MINOR, LM_CAUSE_GROWTH, seen);
-    } else if (!lm_pace_is_concurrent() || !grant_request(self)) {
+    } else if (lm_pace_is_concurrent() && grant_request(self)) {
+        grant_pace(self);
+    } else {
         grant_collect(self, LM_CYCLE_FULL, LM_CAUSE_GROWTH, seen);
     }
 }

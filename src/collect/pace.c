@@ -182,10 +182,6 @@ static bool pace_wants_generations(void) {
              pace.is_quiet));
 }
 
-bool lm_pace_is_quiet(void) {
-    return pace.is_quiet;
-}
-
 bool lm_pace_is_generational(void) {
     return pace.is_generational;
 }

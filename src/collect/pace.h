@@ -33,10 +33,6 @@ uint64_t lm_pace_target_ns(void);
 // beside the program.
 bool lm_pace_is_concurrent(void);
 
-// lm_pace_is_quiet says whether little was written during the last marking beside
-// the program.
-bool lm_pace_is_quiet(void);
-
 // lm_pace_is_generational says whether minor collections are worth it, from the
 // last collection of all until the next.
 bool lm_pace_is_generational(void);

@@ -60,7 +60,7 @@ static void team_drop(struct loam_marker *m) {
 
 static void *team_help(void *argument) {
     struct loam_marker *m = argument;
-    lm_thread_take_turns(TEAM_SLICE_NS);
+    lm_thread_begin(TEAM_SLICE_NS);
     for (;;) {
         struct lm_chunk *chunk = lm_share_join();
         if (chunk == NULL) {

@@ -186,8 +186,19 @@ struct thread_schedule {
     uint64_t runtime_ns, deadline_ns, period_ns;
 };
 
-void lm_thread_take_turns(uint64_t slice_ns) {
+// Of the address sanitizer's library, where that is loaded.
+extern void __asan_unpoison_memory_region(const void *start, size_t bytes)
+    __attribute__((weak));
+
+void lm_thread_begin(uint64_t slice_ns) {
     struct thread_schedule s = {.size = sizeof s};
+    uintptr_t low, high;
+    if (__asan_unpoison_memory_region) {
+        // In a forked child the stack may be that of a thread of the parent's,
+        // and so are the marks of its frames.
+        lm_thread_stack(&low, &high);
+        __asan_unpoison_memory_region((const void *)low, high - low); // NOLINT
+    }
     if (syscall(SYS_sched_getattr, 0, &s, sizeof s, 0) == 0 &&
         s.policy == SCHED_OTHER) {
         s.runtime_ns = slice_ns;

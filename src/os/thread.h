@@ -32,10 +32,11 @@ bool lm_thread_stack(uintptr_t *low, uintptr_t *high);
 // every signal blocked and a name for ps and top. False when refused.
 bool lm_thread_start(void *(*fn)(void *), void *argument, const char *name);
 
-// lm_thread_take_turns makes this thread run for about so long at a time where
-// it shares a processor: more often, and no more in all. Linux before 6.12 does
-// not listen; see sched_setattr(2) and the kernel's sched-eevdf.rst.
-void lm_thread_take_turns(uint64_t slice_ns);
+// lm_thread_begin is what a thread of the library's own does first. It makes it
+// run for about so long at a time where it shares a processor: more often, and no
+// more in all. Linux before 6.12 does not listen; see sched_setattr(2) and the
+// kernel's sched-eevdf.rst.
+void lm_thread_begin(uint64_t slice_ns);
 
 // lm_thread_processors returns on how many processors this process may run.
 unsigned lm_thread_processors(void);
