@@ -134,6 +134,15 @@ static void cycle_stop(struct lm_cycle_event *event) {
     }
 }
 
+// The first stop of a collection; returns when it began.
+static uint64_t cycle_enter(struct lm_cycle_event *event) {
+    uint64_t began = lm_clock_ns();
+    cycle_stop(event);
+    lm_cache_retire_all();
+    event->heap_before_bytes = lm_run_used() << LM_BLOCK_SHIFT;
+    return began;
+}
+
 static void cycle_start(struct lm_cycle_event *event, uint64_t began) {
     // Read first: as soon as the others may go on they may take this thread's
     // processor.
@@ -177,10 +186,7 @@ static void cycle_turn(struct lm_cycle_event *event, uint64_t began,
 // While the loader is locked, so that what is loaded stays so.
 static void cycle_run_full(const struct lm_images *images, void *argument) {
     struct lm_cycle_event *event = argument;
-    uint64_t began = lm_clock_ns();
-    cycle_stop(event);
-    lm_cache_retire_all();
-    event->heap_before_bytes = lm_run_used() << LM_BLOCK_SHIFT;
+    uint64_t began = cycle_enter(event);
     lm_sweep_prepare();
     uint64_t marking = lm_clock_ns();
     lm_roots_mark(lm_team_begin(false), images);
@@ -205,10 +211,7 @@ static void minor_give_up(struct lm_cycle_event *event) {
 
 static void cycle_run_minor(const struct lm_images *images, void *argument) {
     struct lm_cycle_event *event = argument;
-    uint64_t began = lm_clock_ns();
-    cycle_stop(event);
-    lm_cache_retire_all();
-    event->heap_before_bytes = lm_run_used() << LM_BLOCK_SHIFT;
+    uint64_t began = cycle_enter(event);
     event->dirty_pages = lm_dirty_count_old();
     if (!lm_pace_allows_minor(event->dirty_pages)) {
         minor_give_up(event);
@@ -230,10 +233,7 @@ static void cycle_run_minor(const struct lm_images *images, void *argument) {
 
 static void beside_begin(const struct lm_images *images, void *argument) {
     struct lm_cycle_event *event = argument;
-    uint64_t began = lm_clock_ns();
-    cycle_stop(event);
-    lm_cache_retire_all();
-    event->heap_before_bytes = lm_run_used() << LM_BLOCK_SHIFT;
+    uint64_t began = cycle_enter(event);
     lm_sweep_prepare();
     lm_space.is_sticky = false;
     lm_space.is_marking = true;

@@ -24,7 +24,8 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-// All that was ever armed lies between; atomic. It only grows.
+// All that was ever armed lies between; atomic. It only grows. Numbers of pages,
+// since an address of the heap in static data keeps what is there alive.
 static struct {
     uintptr_t low;
     uintptr_t high;
@@ -38,8 +39,10 @@ static bool page_protect(uintptr_t start, uintptr_t end, int protection) {
 }
 
 bool lm_track_page_release(void) {
-    uintptr_t low = __atomic_load_n(&page.low, __ATOMIC_RELAXED);
-    uintptr_t high = __atomic_load_n(&page.high, __ATOMIC_RELAXED);
+    uintptr_t low = __atomic_load_n(&page.low, __ATOMIC_RELAXED)
+                    << LM_PAGE_SHIFT;
+    uintptr_t high = __atomic_load_n(&page.high, __ATOMIC_RELAXED)
+                     << LM_PAGE_SHIFT;
     if (low >= high) {
         return true;
     }
@@ -53,6 +56,8 @@ bool lm_track_page_release(void) {
 // By the collector alone; a fault sees both bounds wide enough for the page it
 // is about, which was armed after they were set.
 static void page_widen(uintptr_t start, uintptr_t end) {
+    start >>= LM_PAGE_SHIFT;
+    end >>= LM_PAGE_SHIFT;
     if (page.low >= page.high || start < page.low) {
         __atomic_store_n(&page.low, start, __ATOMIC_RELAXED);
     }
