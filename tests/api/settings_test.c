@@ -216,7 +216,32 @@ static void scene_track(void) {
     printf("%s: %s\n", loam_track_name(), loam_track_reason());
 }
 
+static OWN_FRAME void first_ones_make(struct survivors *list) {
+    for (size_t i = 0; i < 100; i++) {
+        survivors_note(list, loam_alloc(20000));
+    }
+}
+
+// The first objects of a heap lie lowest in it. Once all of it has been armed,
+// nothing of the library's may refer to them.
+static void scene_lowest(void) {
+    struct survivors list = survivors_new(100);
+    struct loam_stats stats = {0};
+    first_ones_make(&list);
+    while (stats.collection_count < 20) {
+        stack_clear();
+        for (size_t i = 0; i < 1000; i++) {
+            must(loam_alloc(1000) != NULL);
+        }
+        loam_stats_get(&stats);
+    }
+    collect_clean();
+    puts(is_live(list.hidden[0]) ? "kept" : "gone");
+    survivors_free(&list);
+}
+
 static const struct scene scenes[] = {
+    {"lowest", scene_lowest},
     {"target", scene_target},
     {"track", scene_track},
     {"shutdown", scene_shutdown},
@@ -431,6 +456,17 @@ static void write_tracking_says_what_it_uses_and_why(void **state) {
                 strncmp(o->out, "none: ", 6) == 0);
 }
 
+static void tracking_keeps_nothing_alive(void **state) {
+    (void)state;
+    static const char *const rungs[] = {"LOAM_TRACK=auto", "LOAM_TRACK=barrier",
+                                        "LOAM_TRACK=mprotect"};
+    for (size_t i = 0; i < COUNT_OF(rungs); i++) {
+        const char *const settings[] = {rungs[i], "LOAM_CONCURRENT=on",
+                                        "LOAM_GENERATIONS=off", NULL};
+        expect_good(scene_play("lowest", settings), "gone\n");
+    }
+}
+
 static void the_log_has_a_line_for_each_collection(void **state) {
     (void)state;
     // One beside the program might not end before the program does.
@@ -574,6 +610,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_limited_address_space_is_enough),
         cmocka_unit_test(a_full_address_space_gives_null),
         cmocka_unit_test(the_heap_can_be_shut_down),
+        cmocka_unit_test(tracking_keeps_nothing_alive),
         cmocka_unit_test(a_program_may_end_while_its_threads_allocate),
         cmocka_unit_test(more_than_the_machine_has_gives_null),
     };
