@@ -7,6 +7,7 @@
 #include "base/settings.h"
 #include "os/libc.h"
 #include "os/lock.h"
+#include "os/machine.h"
 #include "os/memory.h"
 
 #include <errno.h>
@@ -149,6 +150,9 @@ bool lm_thread_stack(uintptr_t *low, uintptr_t *high) {
 // room for a deep mark function.
 #define THREAD_STACK_BYTES ((size_t)256 << 10)
 
+// The frames of a thread that has just begun.
+#define THREAD_FRAMES_BYTES 1024
+
 bool lm_thread_start(void *(*fn)(void *), void *argument, const char *name) {
     pthread_attr_t attributes;
     pthread_t thread;
@@ -192,12 +196,14 @@ extern void __asan_unpoison_memory_region(const void *start, size_t bytes)
 
 void lm_thread_begin(uint64_t slice_ns) {
     struct thread_schedule s = {.size = sizeof s};
-    uintptr_t low, high;
     if (__asan_unpoison_memory_region) {
         // In a forked child the stack may be that of a thread of the parent's,
-        // and so are the marks of its frames.
-        lm_thread_stack(&low, &high);
-        __asan_unpoison_memory_region((const void *)low, high - low); // NOLINT
+        // and the marks of its frames are still there. Before any other call:
+        // what it intercepts looks at them.
+        uintptr_t sp = lm_machine_stack_pointer();
+        __asan_unpoison_memory_region(
+            (const void *)(sp - THREAD_STACK_BYTES), // NOLINT
+            THREAD_STACK_BYTES + THREAD_FRAMES_BYTES);
     }
     if (syscall(SYS_sched_getattr, 0, &s, sizeof s, 0) == 0 &&
         s.policy == SCHED_OTHER) {
