@@ -815,7 +815,6 @@ LM_NO_SANITIZE static size_t words_rescan_changed(struct loam_marker *m,
                                                   const struct lm_kind *k,
                                                   uintptr_t start,
                                                   uintptr_t end) {
-    struct bounds in = bounds_get();
     size_t block = lm_space_block_of(start);
     struct picture p = {.kind = k, .at = (uintptr_t)lm_space_address(block)};
     const uintptr_t *words = words_at(p.at);
@@ -836,6 +835,9 @@ LM_NO_SANITIZE static size_t words_rescan_changed(struct loam_marker *m,
     if (phase.is_concurrent) {
         lines_keep(block, words, changed, prints);
     }
+    // Now, and not before the words were read: they may lead to where the heap
+    // has just grown, and the line will not be looked at again.
+    struct bounds in = bounds_get();
     for (uint32_t rest = changed; rest; rest &= rest - 1) {
         size_t at = lm_bits_first(rest) * (LM_MARK_LINE_BYTES / WORD);
         for (size_t i = at; i < at + LM_MARK_LINE_BYTES / WORD; i++) {
