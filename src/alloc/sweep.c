@@ -286,15 +286,6 @@ void lm_sweep_rest(void) {
     }
 }
 
-static bool block_is_dead(const struct lm_kind *k, uint32_t block) {
-    uint64_t any = 0;
-    for (unsigned i = 0; i < word_count(k); i++) {
-        any |= __atomic_load_n(&lm_space.bits[block].pair[i][lm_space.live],
-                               __ATOMIC_RELAXED);
-    }
-    return any == 0;
-}
-
 size_t lm_sweep_dead_blocks(void) {
     size_t count = 0;
     for (uint32_t kind = 1; kind < lm_kind_count(); kind++) {
@@ -304,7 +295,7 @@ size_t lm_sweep_dead_blocks(void) {
         }
         lm_lock_acquire(&k->lock);
         for (uint32_t b = k->unswept.first; b; b = lm_space.next[b]) {
-            count += block_is_dead(k, b);
+            count += !lm_space_has_bits(b, lm_space.live);
         }
         lm_lock_release(&k->lock);
     }
@@ -321,7 +312,6 @@ static void list_clean(const struct lm_kind *k,
 }
 
 void lm_sweep_prepare(void) {
-    memset(lm_space.has_freed, 0, lm_space_used_blocks());
     for (uint32_t kind = 1; kind < lm_kind_count(); kind++) {
         struct lm_kind *k = &lm_kinds[kind];
         if (k->cell_bytes) {
@@ -332,6 +322,10 @@ void lm_sweep_prepare(void) {
             list_clean(k, &k->taken);
         }
     }
+}
+
+void lm_sweep_forget_freed(void) {
+    memset(lm_space.has_freed, 0, lm_space_used_blocks());
 }
 
 void lm_sweep_begin(void) {

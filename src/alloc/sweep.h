@@ -57,6 +57,10 @@ void lm_sweep_rest(void);
 // collection may mark. The program is stopped.
 void lm_sweep_prepare(void);
 
+// lm_sweep_forget_freed begins anew with lm_space.has_freed, before a marking
+// beside the program.
+void lm_sweep_forget_freed(void);
+
 // lm_sweep_begin makes what was marked what is allocated, and every block
 // unswept. The program is stopped.
 void lm_sweep_begin(void);

@@ -406,13 +406,14 @@ void loam_free(void *p) {
     // A handler of a fault in the allocator must not touch its lists; the
     // collector will find the object.
     if (!is_nested) {
-        size_t bytes = lm_find_size(&o);
+        if (lm_unlikely(lm_settings.check >= 3)) {
+            lm_freed_note(o.start, lm_find_size(&o));
+        }
         bool is_cell = lm_kinds[o.kind].cell_bytes != 0;
         if (is_cell ? !lm_cache_free(self->cache, &o)
                     : !free_large(self->cache, &o)) {
             free_error(p, "loam_free");
         }
-        lm_freed_note(o.start, bytes);
     }
     lm_member_outside(self);
 }

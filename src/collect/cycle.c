@@ -395,6 +395,7 @@ static bool beside_finish(struct lm_cycle_event *event) {
 
 static bool cycle_run_beside(struct lm_cycle_event *event) {
     lm_sweep_rest();
+    lm_sweep_forget_freed();
     lm_cycle_gate();
     bool ok = lm_image_hold(beside_begin, event);
     __atomic_store_n(&cycle.is_beside, ok, __ATOMIC_RELAXED);

@@ -58,10 +58,15 @@ struct row_walk {
     size_t block;         // where it is
     uint64_t deadline_ns; // 0: none
     size_t most;          // pages that are enough; 0: none are
-    bool is_arming;
-    size_t arms; // that may still be done
+    size_t step;          // pages to arm at a time; 0: none
+    size_t arms;          // that may still be done
     size_t pages;
 };
+
+// Pages that are armed at a time. A huge page that was written as a whole should
+// fit, or it is split; what is looked at in a stop should fit into that.
+#define DIRTY_STEP_PAGES 1024
+#define DIRTY_EACH_PAGES 128
 
 // Rows are not longer than this, so that a walk can be left in time, and so few
 // blocks without pointers in between do not end them.
@@ -116,7 +121,7 @@ static bool walk_row(struct row_walk *walk, size_t first, size_t last) {
         walk->fn(walk, from, to);
         return true;
     }
-    lm_track_scan_begin(&scan, from, to, walk->is_arming);
+    lm_track_scan_begin(&scan, from, to, walk->step);
     while (lm_track_scan_next(&scan, &from, &to)) {
         walk->pages += (to - from) >> LM_PAGE_SHIFT;
         walk->fn(walk, from, to);
@@ -157,8 +162,10 @@ static void row_ignore(struct row_walk *walk, uintptr_t start, uintptr_t end) {
 }
 
 void lm_dirty_arm(void) {
-    walk_written(&(struct row_walk){
-        .wish = WISH_ALL, .fn = row_ignore, .block = 1, .is_arming = true});
+    walk_written(&(struct row_walk){.wish = WISH_ALL,
+                                    .fn = row_ignore,
+                                    .block = 1,
+                                    .step = DIRTY_STEP_PAGES});
 }
 
 void lm_dirty_disarm(void) {
@@ -166,21 +173,15 @@ void lm_dirty_disarm(void) {
                     (uintptr_t)lm_space_address(lm_space_used_blocks()));
 }
 
-// Fewer blocks in a row than this are not worth a system call.
-#define DIRTY_DEAD_BLOCKS 16
+// Fewer empty blocks in a row than this are not worth a system call.
+#define DIRTY_EMPTY_BLOCKS 16
 
 // Seen while the program runs: to disarm too much is not wrong.
 static bool block_is_empty(size_t block) {
     struct lm_block entry = lm_block_load(block);
-    uint64_t any = 0;
-    if (entry.state != LM_BLOCK_CELLS) {
-        return entry.state == LM_BLOCK_FREE;
-    }
-    for (unsigned i = 0; i < LM_CELL_WORDS; i++) {
-        any |= __atomic_load_n(&lm_space.bits[block].pair[i][lm_space.live],
-                               __ATOMIC_RELAXED);
-    }
-    return any == 0;
+    return entry.state == LM_BLOCK_FREE ||
+           (entry.state == LM_BLOCK_CELLS &&
+            !lm_space_has_bits(block, lm_space.live));
 }
 
 void lm_dirty_disarm_empty(void) {
@@ -190,7 +191,7 @@ void lm_dirty_disarm_empty(void) {
         if (b < end && block_is_empty(b)) {
             continue;
         }
-        if (b - first >= DIRTY_DEAD_BLOCKS) {
+        if (b - first >= DIRTY_EMPTY_BLOCKS) {
             lm_track_disarm((uintptr_t)lm_space_address(first),
                             (uintptr_t)lm_space_address(b));
         }
@@ -211,7 +212,7 @@ bool lm_dirty_visit(struct loam_marker *m, size_t *pages, size_t *block,
                             .marker = m,
                             .block = *block,
                             .most = most,
-                            .is_arming = true};
+                            .step = most ? most : DIRTY_STEP_PAGES};
     bool is_done = walk_written(&walk);
     *block = is_done ? 1 : walk.block;
     *pages += walk.pages;
@@ -230,7 +231,7 @@ bool lm_dirty_each(lm_dirty_fn *fn, void *argument, size_t *block,
                             .argument = argument,
                             .block = *block,
                             .deadline_ns = deadline_ns,
-                            .is_arming = true};
+                            .step = DIRTY_EACH_PAGES};
     bool is_done = walk_written(&walk);
     *block = is_done ? 1 : walk.block;
     return is_done;

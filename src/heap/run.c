@@ -298,7 +298,8 @@ void lm_run_warm(void) {
                            LM_COMMIT_BYTES);
         uint64_t ns = lm_clock_ns() - began;
         lm_lock_acquire(&run_pool.lock);
-        run_pool.warm_ns = (3 * run_pool.warm_ns + ns) / 4;
+        run_pool.warm_ns =
+            run_pool.warm_ns ? (3 * run_pool.warm_ns + ns) / 4 : ns;
         if (run_pool.warm_bytes < from + LM_COMMIT_BYTES) {
             run_pool.warm_bytes = from + LM_COMMIT_BYTES;
         }

@@ -123,6 +123,17 @@ static inline size_t lm_space_used_blocks(void) {
     return __atomic_load_n(&lm_space.bytes, __ATOMIC_RELAXED) >> LM_BLOCK_SHIFT;
 }
 
+// lm_space_has_bits says whether any bit of that side of a block's is set.
+static inline bool lm_space_has_bits(size_t block, unsigned side) {
+    uint64_t any = 0;
+    for (unsigned i = 0; i < LM_CELL_WORDS; i++) {
+        // Relaxed: a bit that is being changed may be seen either way.
+        any |= __atomic_load_n(&lm_space.bits[block].pair[i][side],
+                               __ATOMIC_RELAXED);
+    }
+    return any != 0;
+}
+
 static inline char *lm_space_address(size_t block) {
     return (char *)(lm_space.base + (block << LM_BLOCK_SHIFT)); // NOLINT
 }

@@ -648,9 +648,9 @@ LM_NO_SANITIZE static void cell_scan_again(struct loam_marker *m,
 }
 
 // The kept cells among [first, last], of one range of addresses.
-static void picture_scan(struct loam_marker *m, const struct picture *p,
-                         size_t first, size_t last, uintptr_t shift) {
-    struct bounds in = bounds_get();
+static void picture_scan(struct loam_marker *m, struct bounds in,
+                         const struct picture *p, size_t first, size_t last,
+                         uintptr_t shift) {
     const struct lm_scan *scan = &lm_scans[p->kind - lm_kinds];
     bool is_simple = scan->shape == LM_SHAPE_MASK && !phase.is_minor;
     size_t cell = first;
@@ -702,8 +702,7 @@ LM_NO_SANITIZE static void picture_copy(struct picture *p, uintptr_t start,
 
 // Asks for the bits of all that a line leads to: they come from memory all at
 // once, and not one after the other.
-static void line_ask(const uintptr_t *words) {
-    struct bounds in = bounds_get();
+static void line_ask(struct bounds in, const uintptr_t *words) {
     for (size_t i = 0; i < LINE_WORDS; i++) {
         uintptr_t offset = words[i] - in.base;
         if (offset < in.bytes) {
@@ -718,29 +717,32 @@ static void line_ask(const uintptr_t *words) {
     }
 }
 
-static bool line_is_settled(const uintptr_t *words) {
-    struct bounds in = bounds_get();
+// What is behind the bounds will not be pushed, though the heap may have grown
+// there.
+static bool line_is_settled(struct bounds in, const uintptr_t *words) {
     struct lm_object object;
     for (size_t i = 0; i < LINE_WORDS; i++) {
-        if (words[i] - in.base < in.bytes && !word_is_kept(words[i]) &&
-            !lm_find(words[i], &object)) {
+        uintptr_t offset = words[i] - in.base;
+        if (offset < lm_space.reserved_bytes &&
+            (offset >= in.bytes ||
+             !(word_is_kept(words[i]) || lm_find(words[i], &object)))) {
             return false;
         }
     }
     return true;
 }
 
-// Keeps the fingerprints of lines that have changed: those which lead to nothing
-// but objects (lines.1).
-static void lines_keep(size_t block, const uintptr_t *words, uint32_t changed,
-                       const uint64_t prints[LM_MARK_LINES]) {
+// Keeps the fingerprints of lines that have changed and will be scanned within
+// the same bounds: of those which lead to nothing but objects (lines.1).
+static void lines_keep(size_t block, struct bounds in, const uintptr_t *words,
+                       uint32_t changed, const uint64_t prints[LM_MARK_LINES]) {
     uint32_t settled = 0;
     for (uint32_t rest = changed; rest; rest &= rest - 1) {
-        line_ask(words + lm_bits_first(rest) * LINE_WORDS);
+        line_ask(in, words + lm_bits_first(rest) * LINE_WORDS);
     }
     for (uint32_t rest = changed; rest; rest &= rest - 1) {
         unsigned line = lm_bits_first(rest);
-        if (line_is_settled(words + line * LINE_WORDS)) {
+        if (line_is_settled(in, words + line * LINE_WORDS)) {
             settled |= (uint32_t)1 << line;
         }
     }
@@ -774,8 +776,9 @@ static size_t cells_rescan_changed(struct loam_marker *m, struct picture *p,
     uint64_t prints[LM_MARK_LINES];
     uint32_t changed = lm_lines_changed(p->block, words, marks, first, last,
                                         phase.is_concurrent ? prints : NULL);
+    struct bounds in = bounds_get();
     if (phase.is_concurrent) {
-        lines_keep(p->block, words, changed, prints);
+        lines_keep(p->block, in, words, changed, prints);
     }
     size_t next = 0; // the first cell not yet scanned
     for (uint32_t rest = changed; rest; rest &= rest - 1) {
@@ -784,7 +787,7 @@ static size_t cells_rescan_changed(struct loam_marker *m, struct picture *p,
         size_t to = ((line + 1) * LM_MARK_LINE_BYTES - 1) / cell_bytes;
         from = from > next ? from : next;
         if (from <= to) {
-            picture_scan(m, p, from, to, shift);
+            picture_scan(m, in, p, from, to, shift);
             next = to + 1;
         }
     }
@@ -803,7 +806,7 @@ static size_t cells_rescan(struct loam_marker *m, size_t block,
     if (!phase.is_minor && !p.kind->layout->mark) {
         return cells_rescan_changed(m, &p, start, end);
     }
-    picture_scan(m, &p, (start - p.at) / cell_bytes,
+    picture_scan(m, bounds_get(), &p, (start - p.at) / cell_bytes,
                  (end - 1 - p.at) / cell_bytes, 0);
     return (end - start) / LM_MARK_LINE_BYTES;
 }
@@ -816,7 +819,8 @@ LM_NO_SANITIZE static size_t words_rescan_changed(struct loam_marker *m,
                                                   uintptr_t start,
                                                   uintptr_t end) {
     size_t block = lm_space_block_of(start);
-    struct picture p = {.kind = k, .at = (uintptr_t)lm_space_address(block)};
+    struct picture p; // 8 KiB, of which only the copy is used
+    p.at = (uintptr_t)lm_space_address(block);
     const uintptr_t *words = words_at(p.at);
     unsigned first = (unsigned)((start - p.at) / LM_MARK_LINE_BYTES);
     unsigned last = (unsigned)((end - 1 - p.at) / LM_MARK_LINE_BYTES) + 1;
@@ -832,15 +836,13 @@ LM_NO_SANITIZE static size_t words_rescan_changed(struct loam_marker *m,
     uint64_t prints[LM_MARK_LINES];
     uint32_t changed = lm_lines_changed(block, words, marks, first, last,
                                         phase.is_concurrent ? prints : NULL);
-    if (phase.is_concurrent) {
-        lines_keep(block, words, changed, prints);
-    }
-    // Now, and not before the words were read: they may lead to where the heap
-    // has just grown, and the line will not be looked at again.
     struct bounds in = bounds_get();
+    if (phase.is_concurrent) {
+        lines_keep(block, in, words, changed, prints);
+    }
     for (uint32_t rest = changed; rest; rest &= rest - 1) {
-        size_t at = lm_bits_first(rest) * (LM_MARK_LINE_BYTES / WORD);
-        for (size_t i = at; i < at + LM_MARK_LINE_BYTES / WORD; i++) {
+        size_t at = lm_bits_first(rest) * LINE_WORDS;
+        for (size_t i = at; i < at + LINE_WORDS; i++) {
             if (words[i] - in.base < in.bytes && !word_is_kept(words[i])) {
                 stack_push(m, words[i]);
             }
@@ -949,13 +951,7 @@ static bool block_has_kept(size_t block) {
     if (entry.state == LM_BLOCK_FREE || lm_kinds[entry.kind].is_leaf) {
         return false;
     }
-    unsigned side = block_side(entry);
-    uint64_t any = 0;
-    for (unsigned i = 0; i < LM_CELL_WORDS; i++) {
-        any |= __atomic_load_n(&lm_space.bits[block].pair[i][side],
-                               __ATOMIC_RELAXED);
-    }
-    return any != 0;
+    return lm_space_has_bits(block, block_side(entry));
 }
 
 static void pages_push(struct loam_marker *m, uintptr_t start, uintptr_t end) {

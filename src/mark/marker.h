@@ -89,7 +89,7 @@ void lm_marker_pages(struct loam_marker *m, uintptr_t start, uintptr_t end);
 void lm_marker_rescan_young(struct loam_marker *m, uint32_t block);
 
 // lm_marker_drain marks until this marker has nothing left and nothing is on
-// offer.
+// offer, or until lm_marker_is_leaving.
 void lm_marker_drain(struct loam_marker *m);
 
 // lm_marker_recover scans again what a full stack has lost, until nothing is.

@@ -152,8 +152,8 @@ void lm_track_disarm(uintptr_t start, uintptr_t end) {
 }
 
 void lm_track_scan_begin(struct lm_track_scan *scan, uintptr_t start,
-                         uintptr_t end, bool is_arming) {
-    scan->is_arming = is_arming;
+                         uintptr_t end, size_t step) {
+    scan->step = step;
     scan->at = start;
     scan->end = end;
     scan->next = scan->count = 0;
@@ -162,7 +162,7 @@ void lm_track_scan_begin(struct lm_track_scan *scan, uintptr_t start,
 static bool track_card_next(struct lm_track_scan *scan, uintptr_t *start,
                             uintptr_t *end) {
     bool is_more = lm_track_card_next(scan, start, end);
-    if (is_more && scan->is_arming) {
+    if (is_more && scan->step) {
         lm_track_arm(*start, *end);
     }
     return is_more;

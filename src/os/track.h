@@ -48,10 +48,11 @@ bool lm_track_arm(uintptr_t start, uintptr_t end);
 void lm_track_disarm(uintptr_t start, uintptr_t end);
 
 // lm_track_scan_begin starts a walk of whole pages; lm_track_scan_next gives
-// the next row of written ones, or false at the end. is_arming arms them before
-// they are given: at a tenth of the cost of arming them one by one.
+// the next row of written ones, or false at the end. Where step is not 0 they are
+// armed before they are given, about so many at a time: at a tenth of the cost of
+// arming them one by one.
 void lm_track_scan_begin(struct lm_track_scan *scan, uintptr_t start,
-                         uintptr_t end, bool is_arming);
+                         uintptr_t end, size_t step);
 bool lm_track_scan_next(struct lm_track_scan *scan, uintptr_t *start,
                         uintptr_t *end);
 

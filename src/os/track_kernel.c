@@ -30,9 +30,6 @@
 #define TRACK_WRITTEN ((uint64_t)1 << 1)
 #define TRACK_CHECK_ASYNC ((uint64_t)1 << 1)
 #define TRACK_PROTECT ((uint64_t)1 << 0)
-// As many pages as are armed at a time: a stop that has no more time must not be
-// held up by it, and a huge page that was written should fit, or it is split.
-#define TRACK_PAGES 1024
 struct track_scan_arg {
     uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
     uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
@@ -116,12 +113,12 @@ bool lm_track_kernel_protect(uintptr_t start, uintptr_t end, bool on) {
 static bool kernel_scan(struct lm_track_scan *scan) {
     struct track_scan_arg arg = {
         .size = sizeof arg,
-        .flags = TRACK_CHECK_ASYNC | (scan->is_arming ? TRACK_PROTECT : 0),
+        .flags = TRACK_CHECK_ASYNC | (scan->step ? TRACK_PROTECT : 0),
         .start = scan->at,
         .end = scan->end,
         .vec = (uint64_t)(uintptr_t)scan->region,
         .vec_len = sizeof scan->region / sizeof *scan->region,
-        .max_pages = scan->is_arming ? TRACK_PAGES : 0,
+        .max_pages = scan->step,
         .category_mask = TRACK_WRITTEN,
         .return_mask = TRACK_WRITTEN,
     };

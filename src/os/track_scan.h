@@ -17,7 +17,7 @@
 struct lm_track_scan {
     uintptr_t at;
     uintptr_t end;
-    bool is_arming;
+    size_t step; // pages to arm at a time; 0: none
     size_t next;
     size_t count;
     struct {

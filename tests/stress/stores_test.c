@@ -495,6 +495,52 @@ static void threads_may_store_while_collections_run(void **state) {
     loam_verify();
 }
 
+// A table whose chains grow at the front: each new entry may lie where the heap
+// has just grown to, and nothing but one word of the table leads to it.
+struct link {
+    struct link *next;
+    uint64_t number;
+};
+LOAM_TYPE(struct link, next)
+
+#define HEADS 65536
+
+static OWN_FRAME size_t links_count(struct link *const *heads, size_t most) {
+    size_t count = 0;
+    for (size_t i = 0; i < HEADS; i++) {
+        for (const struct link *l = heads[i]; l != NULL && count <= most;
+             l = l->next) {
+            must(l->number % HEADS == i);
+            count++;
+        }
+    }
+    return count;
+}
+
+static OWN_FRAME void links_add(struct link **heads, size_t from, size_t to) {
+    for (size_t i = from; i < to; i++) {
+        uint64_t number = i * UINT64_C(0x9E3779B97F4A7C15) >> 20;
+        struct link *l = loam_new(struct link);
+        must(l != NULL);
+        l->number = number;
+        l->next = heads[number % HEADS];
+        heads[number % HEADS] = l;
+    }
+}
+
+static void no_store_is_lost_where_the_heap_grows(void **state) {
+    (void)state;
+    size_t step = place_scaled(200000);
+    loam_growth_set(20);
+    struct link **heads = loam_new_array(struct link *, HEADS);
+    must(heads != NULL);
+    for (size_t i = 0; i < 10; i++) {
+        links_add(heads, i * step, (i + 1) * step);
+        must(links_count(heads, 10 * step) == (i + 1) * step);
+    }
+    loam_growth_set(1);
+}
+
 int main(void) {
     // Collections as often as may be.
     loam_heap_min_set(1);
@@ -504,6 +550,7 @@ int main(void) {
         cmocka_unit_test(objects_of_every_size_keep_young_ones),
         cmocka_unit_test(every_edge_of_a_page_in_a_large_object_is_seen),
         cmocka_unit_test(threads_may_store_while_collections_run),
+        cmocka_unit_test(no_store_is_lost_where_the_heap_grows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

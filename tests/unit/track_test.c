@@ -41,8 +41,7 @@ static uint64_t written_pages(page *pages) {
     struct lm_track_scan scan;
     uintptr_t start, end;
     uint64_t bits = 0;
-    lm_track_scan_begin(&scan, (uintptr_t)pages, (uintptr_t)(pages + PAGES),
-                        false);
+    lm_track_scan_begin(&scan, (uintptr_t)pages, (uintptr_t)(pages + PAGES), 0);
     while (lm_track_scan_next(&scan, &start, &end)) {
         for (uintptr_t at = start; at < end; at += LM_PAGE_BYTES) {
             bits |= (uint64_t)1 << ((at - (uintptr_t)pages) >> LM_PAGE_SHIFT);
