@@ -8,17 +8,21 @@
 //
 // The parts: heap.h makes objects, type.h describes them, root.h keeps them,
 // thread.h is for unusual threads, collect.h for limits and figures, status.h
-// for why a call failed, barrier.h for implementers of languages.
+// for why a call failed, barrier.h for implementers of languages. About lifetimes:
+// weak.h and weak_map.h refer without keeping, finalize.h is for the end.
 
 #ifndef LOAM_H
 #define LOAM_H
 
 #include <loam/barrier.h>
 #include <loam/collect.h>
+#include <loam/finalize.h>
 #include <loam/heap.h>
 #include <loam/root.h>
 #include <loam/status.h>
 #include <loam/thread.h>
 #include <loam/type.h>
+#include <loam/weak.h>
+#include <loam/weak_map.h>
 
 #endif // LOAM_H

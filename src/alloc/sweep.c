@@ -19,6 +19,9 @@
 
 #include <string.h>
 
+// While this is set no block is swept, since what is dead may be needed; atomic.
+static bool sweep_is_held;
+
 // ---- Lists -------------------------------------------------------------------
 
 static void list_append(struct lm_block_list *list, uint32_t block) {
@@ -53,6 +56,15 @@ static void list_splice(struct lm_block_list *to, struct lm_block_list *from) {
 }
 
 // ---- One block ----------------------------------------------------------------
+
+// Acquire: who sees it cleared sees what was kept meanwhile.
+static bool sweep_is_held_now(void) {
+    return __atomic_load_n(&sweep_is_held, __ATOMIC_ACQUIRE);
+}
+
+void lm_sweep_hold(bool is_held) {
+    __atomic_store_n(&sweep_is_held, is_held, __ATOMIC_RELEASE);
+}
 
 static unsigned word_count(const struct lm_kind *k) {
     return (k->cell_count + 63u) / 64;
@@ -171,7 +183,7 @@ bool lm_sweep_take(uint32_t kind, struct lm_free_cells *cells) {
     for (;;) {
         lm_lock_acquire(&k->lock);
         uint32_t block = list_pop(&k->partial);
-        if (block == 0) {
+        if (block == 0 && !sweep_is_held_now()) {
             block = list_pop(&k->unswept);
         }
         if (block) {
@@ -231,7 +243,7 @@ void lm_sweep_untake(uint32_t block, const uint64_t word[LM_CELL_WORDS]) {
 // pool. False when there is none.
 static bool kind_sweep_one(struct lm_kind *k, bool *is_freed) {
     lm_lock_acquire(&k->lock);
-    uint32_t block = list_pop(&k->unswept);
+    uint32_t block = sweep_is_held_now() ? 0 : list_pop(&k->unswept);
     if (block == 0) {
         lm_lock_release(&k->lock);
         return false;

@@ -65,6 +65,11 @@ void lm_sweep_forget_freed(void);
 // unswept. The program is stopped.
 void lm_sweep_begin(void);
 
+// lm_sweep_hold keeps all blocks unswept for a while, since what a collection of
+// all found dead may still be kept: who needs memory takes free blocks. Set while
+// the program is stopped, and taken back before the next collection.
+void lm_sweep_hold(bool is_held);
+
 // lm_sweep_begin_minor makes what was marked in blocks with young objects what
 // is allocated in them, and those unswept; all others stay as they are. The
 // program is stopped.

@@ -5,6 +5,7 @@
 
 #include "alloc/cache.h"
 #include "alloc/large.h"
+#include "api/life.h"
 #include "api/runtime.h"
 #include "api/status.h"
 #include "base/check.h"
@@ -13,6 +14,8 @@
 #include "heap/find.h"
 #include "heap/freed.h"
 #include "heap/run.h"
+#include "life/record.h"
+#include "life/settle.h"
 #include "os/track.h"
 #include "world/stop.h"
 
@@ -388,6 +391,14 @@ static bool free_large(struct lm_cache *cache, const struct lm_object *o) {
     return bytes != 0;
 }
 
+// Ends what is known about an object besides its contents.
+static void free_life(const struct lm_object *o) {
+    if (lm_life_is_weak(o)) {
+        lm_settle_release_weak((struct loam_weak *)o->start); // NOLINT
+    }
+    lm_settle_release(o);
+}
+
 void loam_free(void *p) {
     struct lm_object o;
     if (p == NULL) {
@@ -406,6 +417,7 @@ void loam_free(void *p) {
     // A handler of a fault in the allocator must not touch its lists; the
     // collector will find the object.
     if (!is_nested) {
+        free_life(&o);
         if (lm_unlikely(lm_settings.check >= 3)) {
             lm_freed_note(o.start, lm_find_size(&o));
         }
@@ -441,6 +453,20 @@ static bool resize_in_place(struct lm_member *self, const struct lm_object *o,
     return true;
 }
 
+// Weak references and the finalizer go with the object.
+static bool resize_life(struct lm_member *self, const struct lm_object *from,
+                        void *moved) {
+    struct lm_object to;
+    lm_member_inside(self);
+    lm_find((uintptr_t)moved, &to);
+    if (lm_record_may_have(from)) {
+        lm_life_fix((uintptr_t)moved);
+    }
+    bool ok = lm_settle_move(from, &to);
+    lm_member_outside(self);
+    return ok || lm_life_fail("what refers to an object that moves");
+}
+
 static void *resize(void *p, size_t bytes) {
     struct lm_object o;
     struct lm_member *self = lm_runtime_self();
@@ -460,6 +486,10 @@ static void *resize(void *p, size_t bytes) {
     bool is_array = k->layout == &k->type->array;
     size_t old_bytes = lm_find_size(&o);
     void *moved = make_typed(self, k->type, is_array, bytes);
+    if (moved && !resize_life(self, &o, moved)) {
+        loam_free(moved);
+        moved = NULL;
+    }
     if (moved) {
         size_t kept = old_bytes < bytes ? old_bytes : bytes;
         memcpy(moved, p, kept);

@@ -6,6 +6,7 @@
 #include "alloc/budget.h"
 #include "alloc/cache.h"
 #include "api/handler.h"
+#include "api/life.h"
 #include "api/settings.h"
 #include "api/status.h"
 #include "base/check.h"
@@ -18,6 +19,9 @@
 #include "heap/run.h"
 #include "heap/space.h"
 #include "heap/type.h"
+#include "life/due.h"
+#include "life/map.h"
+#include "life/record.h"
 #include "mark/lines.h"
 #include "mark/team.h"
 #include "os/clock.h"
@@ -64,6 +68,7 @@ static void runtime_fork_prepare(void) {
         lm_cache_fork_prepare();
         lm_run_fork_prepare();
         lm_roots_fork_prepare();
+        lm_record_fork_prepare();
         lm_world_go();
         fork_is_held = true;
     }
@@ -76,6 +81,7 @@ static void runtime_fork_done(bool in_child) {
         return;
     }
     fork_is_held = false;
+    lm_record_fork_done(in_child);
     lm_roots_fork_done(in_child);
     lm_run_fork_done(in_child);
     lm_cache_fork_done(in_child);
@@ -87,6 +93,7 @@ static void runtime_fork_done(bool in_child) {
             (uintptr_t)lm_space_address(lm_space_used_blocks()));
         lm_collector_fork_child();
         lm_compact_fork_child();
+        lm_life_fork_child();
     }
     lm_world_fork_done(in_child);
     lm_cycle_fork_done(in_child);
@@ -106,6 +113,7 @@ static void runtime_fork_child(void) {
 static void runtime_listen(const struct lm_cycle_event *event) {
     lm_collector_notice();
     lm_log_cycle(event);
+    lm_life_notice();
 }
 
 // When a budget comes to its end.
@@ -114,6 +122,9 @@ static void runtime_request(void) {
 }
 
 static void runtime_at_exit(void) {
+    if (lm_runtime_is_ready() && lm_runtime_self()) {
+        lm_life_exit();
+    }
     if (lm_settings.report && lm_runtime_is_ready() && lm_runtime_self()) {
         lm_cycle_collect(LM_CYCLE_FULL, LM_CAUSE_EXIT, 0);
         lm_log_report(lm_settings.report);
@@ -144,6 +155,9 @@ static void runtime_tear_down(void) {
     lm_track_close();
     lm_team_fini();
     lm_lines_fini();
+    lm_due_fini();
+    lm_map_fini();
+    lm_record_fini();
     lm_roots_fini();
     lm_cache_fini();
     lm_run_fini();
@@ -179,6 +193,7 @@ static bool runtime_set_up(void) {
     }
     lm_budget_listen(runtime_request);
     lm_run_listen(lm_collector_warm);
+    lm_collector_listen(lm_life_check);
     lm_cycle_listen(runtime_listen, lm_pauses_add, lm_settings.log_gc != 0);
     lm_compact_listen(lm_log_compact);
     runtime_hook();
@@ -241,6 +256,7 @@ void lm_runtime_shutdown(void) {
         return;
     }
     runtime_at_exit();
+    lm_life_stop();
     lm_collector_stop();
     lm_lock_acquire(&runtime.lock);
     __atomic_store_n(&runtime.state, RUNTIME_SHUT, __ATOMIC_RELEASE);

@@ -176,6 +176,23 @@ static bool set_pause_target(const char *v) {
            lm_settings.pause_target_ns > 0;
 }
 
+static bool set_finalizer_slow(const char *v) {
+    if (strcmp(v, "off") == 0) {
+        lm_settings.finalizer_slow_ns = 0;
+        return true;
+    }
+    return parse_time(v, UINT64_C(1000000000000),
+                      &lm_settings.finalizer_slow_ns) &&
+           lm_settings.finalizer_slow_ns > 0;
+}
+
+static bool set_finalize_at_exit(const char *v) {
+    static const char *const words[] = {"off", "on", NULL};
+    int i = parse_word(v, words);
+    lm_settings.finalize_at_exit = i == 1;
+    return i >= 0;
+}
+
 static bool set_compact(const char *v) {
     static const char *const words[] = {"request", "auto", "off", NULL};
     int i = parse_word(v, words);
@@ -267,6 +284,9 @@ static const struct {
     {"LOAM_PAUSE_TARGET", set_pause_target,
      "a time from 1ns to 1000s, with ns, us, ms or s behind it, as 500us"},
     {"LOAM_COMPACT", set_compact, "request, auto or off"},
+    {"LOAM_FINALIZER_SLOW", set_finalizer_slow,
+     "a time from 1ns to 1000s, with ns, us, ms or s behind it, or off"},
+    {"LOAM_FINALIZE_AT_EXIT", set_finalize_at_exit, "on or off"},
     {"LOAM_MARKERS", set_markers, "a number of threads, from 1 to 64"},
     {"LOAM_HUGE_PAGES", set_huge_pages, "auto, on or off"},
     {"LOAM_CHECK", set_check, "a level of checking: 0, 1 or 3"},

@@ -14,5 +14,6 @@ struct lm_settings lm_settings = {
     // Half of what is alive, for heaps past 88 MiB; smaller ones may double
     // (see collect/pace.c). Chosen by peak memory against bdwgc.
     .growth = 50,
+    .finalizer_slow_ns = 1000000000,
     .check = LM_CHECK_DEFAULT,
 };

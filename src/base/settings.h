@@ -37,16 +37,18 @@ struct lm_settings {
     enum lm_toggle concurrent;  // mark while the program runs
     enum lm_toggle generations; // collect what is new by itself
     enum lm_compact_mode compact;
-    uint64_t pause_target_ns; // a pause should not be longer; 0: ours
-    unsigned check;           // level of checks, 0 to 3
-    unsigned torture_collect; // collect at every Nth slow allocation
-    unsigned torture_refuse;  // refuse every Nth request to the system
-    unsigned torture_yield;   // yield at every Nth slow allocation
-    int signal;               // that stops threads, 0: ours to choose
-    size_t reserve;           // bytes of address space, 0: ours to choose
-    int log_gc;               // a line a collection
-    int log_track;            // which rung is taken, and why
-    const char *report;       // where the report at exit goes, or NULL
+    uint64_t pause_target_ns;   // a pause should not be longer; 0: ours
+    uint64_t finalizer_slow_ns; // one that takes longer is reported; 0: none
+    bool finalize_at_exit;      // all that are left are called; atomic
+    unsigned check;             // level of checks, 0 to 3
+    unsigned torture_collect;   // collect at every Nth slow allocation
+    unsigned torture_refuse;    // refuse every Nth request to the system
+    unsigned torture_yield;     // yield at every Nth slow allocation
+    int signal;                 // that stops threads, 0: ours to choose
+    size_t reserve;             // bytes of address space, 0: ours to choose
+    int log_gc;                 // a line a collection
+    int log_track;              // which rung is taken, and why
+    const char *report;         // where the report at exit goes, or NULL
 };
 
 extern struct lm_settings lm_settings;

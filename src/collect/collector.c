@@ -39,6 +39,7 @@ static struct {
     bool is_sleeping;    // until the bell rings, however long; atomic
     bool is_wanted;      // a collection; atomic
     bool is_cold;        // memory ahead should be touched; atomic
+    void (*on_quiet)(void);
 } collector;
 
 // Sleeps until the bell rings; true when it has not by then.
@@ -62,6 +63,10 @@ static void collector_return(size_t keep_blocks) {
     lm_cycle_hold();
     lm_run_discard(keep_blocks);
     lm_cycle_let();
+}
+
+void lm_collector_listen(void (*on_quiet)(void)) {
+    collector.on_quiet = on_quiet;
 }
 
 static void *collector_run(void *unused) {
@@ -91,10 +96,12 @@ static void *collector_run(void *unused) {
         if (!collector_is_quiet(bell, COLLECTOR_RETURN_NS)) {
             continue;
         }
+        collector.on_quiet();
         collector_return(lm_budget_left() >> LM_BLOCK_SHIFT);
         if (!collector_is_quiet(bell, COLLECTOR_RETURN_ALL_NS)) {
             continue;
         }
+        collector.on_quiet();
         collector_return(0);
         __atomic_store_n(&collector.is_sleeping, true, __ATOMIC_SEQ_CST);
         while (collector_is_quiet(bell, 0)) {

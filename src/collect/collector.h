@@ -18,6 +18,10 @@ void lm_collector_notice(void);
 // lm_collector_begin starts it if it does not run yet.
 void lm_collector_begin(void);
 
+// lm_collector_listen sets what is called when no collection has come for a
+// while, on the collector's thread.
+void lm_collector_listen(void (*on_quiet)(void));
+
 // lm_collector_request asks for a collection beside the program; false when
 // there is no thread to do it.
 bool lm_collector_request(void);

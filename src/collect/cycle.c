@@ -12,6 +12,7 @@
 #include "heap/kind.h"
 #include "heap/run.h"
 #include "heap/space.h"
+#include "life/settle.h"
 #include "mark/lines.h"
 #include "mark/team.h"
 #include "os/clock.h"
@@ -179,6 +180,7 @@ static void cycle_turn(struct lm_cycle_event *event, uint64_t began,
     }
     lm_pace_after(&e);
     lm_space.is_sticky = lm_pace_is_generational();
+    lm_settle_begin();
 }
 
 // ---- A collection that stops the program ----------------------------------------
@@ -189,7 +191,9 @@ static void cycle_run_full(const struct lm_images *images, void *argument) {
     uint64_t began = cycle_enter(event);
     lm_sweep_prepare();
     uint64_t marking = lm_clock_ns();
-    lm_roots_mark(lm_team_begin(false), images);
+    struct loam_marker *marker = lm_team_begin(false);
+    lm_roots_mark(marker, images);
+    lm_settle_roots(marker, true);
     lm_team_finish();
     event->mark_ns = lm_clock_ns() - marking;
     cycle_turn(event, began, event->mark_ns);
@@ -213,14 +217,18 @@ static void cycle_run_minor(const struct lm_images *images, void *argument) {
     struct lm_cycle_event *event = argument;
     uint64_t began = cycle_enter(event);
     event->dirty_pages = lm_dirty_count_old();
-    if (!lm_pace_allows_minor(event->dirty_pages)) {
+    if (!lm_pace_allows_minor(event->dirty_pages) ||
+        !lm_settle_allows_minor()) {
         minor_give_up(event);
         cycle_start(event, began);
         return;
     }
     struct loam_marker *marker = lm_team_begin(true);
     lm_roots_mark(marker, images);
+    lm_settle_roots(marker, false);
     lm_dirty_visit_old(marker);
+    lm_team_complete();
+    lm_settle_minor(marker);
     lm_team_finish();
     lm_sweep_begin_minor();
     event->mark_ns = lm_clock_ns() - began - event->stop_ns;
@@ -267,6 +275,7 @@ static bool beside_is_rooted(const struct lm_images *images,
                              uint64_t deadline_ns) {
     lm_marker_phase(false, false, 0);
     lm_roots_mark(lm_team_marker(), images);
+    lm_settle_roots(lm_team_marker(), false);
     uint64_t least = lm_clock_ns() + lm_pace_target_ns() / 10;
     return lm_team_drain(
         false, deadline_ns && deadline_ns < least ? least : deadline_ns);
@@ -321,6 +330,12 @@ static void beside_stop(const struct lm_images *images, void *argument) {
     cycle_start(event, began);
 }
 
+// Gives the marker what lives because of records and maps.
+static void beside_ahead(bool is_first) {
+    lm_marker_phase(false, true, 0);
+    lm_settle_ahead(lm_team_marker(), is_first);
+}
+
 // Arms what is written, and scans it again.
 static bool beside_round(void) {
     size_t pages = 0;
@@ -335,6 +350,7 @@ static bool beside_round(void) {
 static void beside_mark(struct lm_cycle_event *event) {
     size_t before = SIZE_MAX;
     lm_lines_begin();
+    beside_ahead(true);
     bool ok = beside_round();
     lm_team_lines();
     while (ok && event->rounds < CYCLE_ROUNDS) {
@@ -345,6 +361,10 @@ static void beside_mark(struct lm_cycle_event *event) {
             break;
         }
         before = lines;
+    }
+    if (ok) {
+        beside_ahead(false);
+        lm_team_drain(true, 0);
     }
 }
 
@@ -461,8 +481,31 @@ static bool cycle_run(struct lm_cycle_event *event) {
     return ok;
 }
 
+// Objects with mark functions are marked in a stop.
+static void cycle_settle_stopped(struct lm_cycle_event *event) {
+    lm_cycle_gate();
+    uint64_t began = lm_clock_ns();
+    cycle_stop(event);
+    lm_settle_stopped();
+    cycle_start(event, began);
+    lm_cycle_ungate();
+}
+
+static void cycle_settle(struct lm_cycle_event *event) {
+    bool is_more = lm_settle_is_under_way();
+    while (is_more) {
+        lm_cycle_gate();
+        is_more = lm_settle_some();
+        lm_cycle_ungate();
+        if (lm_settle_needs_stop()) {
+            cycle_settle_stopped(event);
+        }
+    }
+}
+
 // What is left to do when the program runs again.
-static void cycle_follow(const struct lm_cycle_event *event) {
+static void cycle_follow(struct lm_cycle_event *event) {
+    cycle_settle(event);
     lm_chunk_trim();
     // A fork in the middle of it would leave the child a run that is neither
     // somebody's nor free.
@@ -576,6 +619,16 @@ static void cycle_abandon(void) {
     cycle.is_beside = false;
 }
 
+// Its only thread is this one, so nothing needs a stop.
+static void cycle_settle_child(void) {
+    lm_settle_fork_child();
+    while (lm_settle_is_under_way() && lm_settle_some()) {
+        if (lm_settle_needs_stop()) {
+            lm_settle_stopped();
+        }
+    }
+}
+
 void lm_cycle_fork_prepare(void) {
     lm_cycle_gate();
 }
@@ -584,6 +637,7 @@ void lm_cycle_fork_done(bool in_child) {
     if (in_child) {
         cycle.figures.cpu_ns = 0;
         cycle.waiting = 0;
+        cycle_settle_child();
         if (lm_space.is_marking || lm_space.is_sticky) {
             cycle_abandon();
             lm_pace_forget();

@@ -61,6 +61,8 @@ static struct {
     uint8_t flag_mask; // a block is looked into only if its flags, under this
     uint8_t flag_want; // mask, are these: all blocks, or those with young ones
     bool is_minor;
+    unsigned mark;        // which side of the bits says "marked": the other
+                          // says "allocated"
     bool is_concurrent;   // the program runs
     bool is_late;         // leave what is on the stacks: time is up; atomic
     uint64_t deadline_ns; // 0: none
@@ -73,9 +75,19 @@ void lm_marker_phase(bool is_minor, bool is_concurrent, uint64_t deadline_ns) {
     phase.deadline_ns = deadline_ns;
     __atomic_store_n(&phase.is_late, false, __ATOMIC_RELAXED);
     phase.is_minor = is_minor;
+    phase.mark = 1 - lm_space.live;
     phase.is_concurrent = is_concurrent;
     phase.flag_mask = is_minor ? LM_BLOCK_TAKEN : 0;
     phase.flag_want = is_minor ? (uint8_t)(2 * lm_space.cycle - 1) : 0;
+}
+
+void lm_marker_phase_after(void) {
+    lm_marker_phase(false, true, 0);
+    phase.mark = lm_space.live;
+}
+
+void lm_marker_phase_stopped(void) {
+    phase.is_concurrent = false;
 }
 
 void lm_marker_hurry(bool is_hurried) {
@@ -105,11 +117,22 @@ static bool phase_is_over(void) {
 // collection keeps all that is old.
 static unsigned block_side(struct lm_block entry) {
     return phase.is_minor && !lm_block_is_young(entry) ? lm_space.live
-                                                       : 1 - lm_space.live;
+                                                       : phase.mark;
+}
+
+// As lm_find, for the bits of this phase.
+static bool word_find(uintptr_t word, struct lm_object *object) {
+    return lm_space_has(word) && lm_find_cell(word, object) &&
+           lm_find_bit(object, 1 - phase.mark);
 }
 
 static bool object_is_kept(const struct lm_object *object) {
     return lm_find_bit(object, block_side(lm_block_load(object->block)));
+}
+
+bool lm_marker_is_kept(uintptr_t start) {
+    struct lm_object object;
+    return lm_find_cell(start, &object) && object_is_kept(&object);
 }
 
 bool lm_marker_init(struct loam_marker *m) {
@@ -230,7 +253,7 @@ static inline const uintptr_t *words_at(uintptr_t address) {
 // are scanned once more, so that each time more of them fits the stack.
 static bool word_is_done(uintptr_t word) {
     struct lm_object object;
-    return !lm_find(word, &object) || object_is_kept(&object);
+    return !word_find(word, &object) || object_is_kept(&object);
 }
 
 // Pushes a word if it may point into the heap.
@@ -384,6 +407,7 @@ struct view {
     uint64_t *count;
     uint8_t flag_mask; // as in phase
     uint8_t flag_want;
+    lm_marker_fn *on_mark; // as in struct loam_marker
 };
 
 // A word that has been resolved to the cell it points at or into.
@@ -484,6 +508,9 @@ LM_NO_SANITIZE static inline void edge_follow(struct loam_marker *m,
     v->count[edge->kind]++;
     uint32_t shape = scan->shape;
     size_t bytes = scan->cell_bytes;
+    if (v->on_mark) {
+        v->on_mark(m, edge->block_start + edge->cell * bytes);
+    }
     if (lm_unlikely(bytes == 0)) {
         m->large_bytes[edge->kind] +=
             lm_space.large_bytes[lm_space_block_of(edge->block_start)];
@@ -541,11 +568,12 @@ static void marker_run(struct loam_marker *m) {
     const struct view v = {bounds_get(),
                            lm_space.block,
                            (uint64_t(*)[LM_CELL_WORDS][2]) &
-                               lm_space.bits->pair[0][1 - lm_space.live],
+                               lm_space.bits->pair[0][phase.mark],
                            lm_scans,
                            m->count,
                            phase.flag_mask,
-                           phase.flag_want};
+                           phase.flag_want,
+                           m->on_mark};
     struct edge queue[MARKER_QUEUE] = {{0, NULL, 0, 0}};
     size_t at = 0;
     unsigned empty = 0; // empty places met since the stack was empty
@@ -630,8 +658,7 @@ static inline bool word_is_kept(uintptr_t word) {
     uint64_t cell =
         (((word - lm_space.base) & (LM_BLOCK_BYTES - 1)) * entry.scale) >> 32;
     uint64_t kept = __atomic_load_n(
-        &lm_space.bits[block].pair[cell / 64][1 - lm_space.live],
-        __ATOMIC_RELAXED);
+        &lm_space.bits[block].pair[cell / 64][phase.mark], __ATOMIC_RELAXED);
     return (kept >> (cell % 64)) & 1;
 }
 
@@ -725,7 +752,7 @@ static bool line_is_settled(struct bounds in, const uintptr_t *words) {
         uintptr_t offset = words[i] - in.base;
         if (offset < lm_space.reserved_bytes &&
             (offset >= in.bytes ||
-             !(word_is_kept(words[i]) || lm_find(words[i], &object)))) {
+             !(word_is_kept(words[i]) || word_find(words[i], &object)))) {
             return false;
         }
     }
@@ -1049,6 +1076,29 @@ LM_NO_SANITIZE void lm_marker_range(struct loam_marker *m, uintptr_t start,
     }
 }
 
+bool lm_marker_try(struct loam_marker *m, uintptr_t word) {
+    struct bounds in = bounds_get();
+    if (word - in.base >= in.bytes) {
+        return true;
+    }
+    bool has_lost = m->has_lost;
+    if (m->top == m->limit && !stack_grow(m)) {
+        m->has_lost = has_lost;
+        return false;
+    }
+    *m->top++ = word;
+    return true;
+}
+
+void lm_marker_inside(struct loam_marker *m, uintptr_t start) {
+    struct lm_object object;
+    if (lm_find_cell(start, &object) && !lm_kinds[object.kind].is_leaf) {
+        m->is_recovering = true; // done again until nothing is lost
+        scan_object(m, bounds_get(), start, &lm_kinds[object.kind]);
+        m->is_recovering = false;
+    }
+}
+
 void lm_marker_push(struct loam_marker *m, uintptr_t word) {
     scan_word(m, bounds_get(), word);
 }
@@ -1083,6 +1133,10 @@ static void object_rescan(struct loam_marker *m, uintptr_t start,
     lm_marker_drain(m);
 }
 
+bool lm_marker_has_lost(void) {
+    return __atomic_load_n(&marker_has_flags, __ATOMIC_RELAXED);
+}
+
 void lm_marker_recover(struct loam_marker *m) {
     while (__atomic_exchange_n(&marker_has_flags, false, __ATOMIC_RELAXED)) {
         for (size_t b = 1; b < lm_space_used_blocks(); b++) {
@@ -1102,7 +1156,7 @@ static void children_check(struct loam_marker *m) {
         uintptr_t word = *--m->top;
         if (word & MARKER_SLICE) {
             scan_slice(m, bounds_get(), word);
-        } else if (!lm_find(word, &child)) {
+        } else if (!word_find(word, &child)) {
             lm_freed_note(word, 1);
         } else {
             LM_CHECK(1, object_is_kept(&child) || lm_freed_has(word),

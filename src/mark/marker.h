@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+typedef void lm_marker_fn(struct loam_marker *m, uintptr_t start);
+
 // struct loam_marker is what the public header calls the collector. Each starts
 // two cache lines of its own (processors fetch them in pairs): its stack
 // pointer is written at every step, and next to another's made two markers
@@ -30,6 +32,8 @@ struct __attribute__((aligned(2 * LM_LINE_BYTES))) loam_marker {
     bool is_parallel;   // and may have begun to, or the program runs
     // Empties a full stack, of one that marks nothing: see mark/refer.c. Or NULL.
     void (*spill)(struct loam_marker *m);
+    // Called for each object that is marked, or NULL; it may push.
+    lm_marker_fn *on_mark;
     size_t line_count;     // lines (see mark/lines.h) scanned again
     uint64_t *count;       // objects marked, by kind
     uint64_t *large_bytes; // of the large ones among them
@@ -68,6 +72,20 @@ void lm_marker_push(struct loam_marker *m, uintptr_t word);
 // until all is done). No marker may be at work.
 void lm_marker_phase(bool is_minor, bool is_concurrent, uint64_t deadline_ns);
 
+// lm_marker_phase_after is for what is marked after a collection of all, beside
+// the program: marks are added to what counts as allocated, and objects are
+// those that were before it. Nothing may be swept meanwhile.
+void lm_marker_phase_after(void);
+
+// lm_marker_phase_stopped goes on with it in a stop, for lm_marker_recover, where
+// lm_marker_has_lost says that something was lost or had to wait for that.
+void lm_marker_phase_stopped(void);
+bool lm_marker_has_lost(void);
+
+// lm_marker_is_kept says whether the object that starts there is marked, or one
+// that this phase keeps anyway.
+bool lm_marker_is_kept(uintptr_t start);
+
 // lm_marker_hurry says that somebody waits for the end of this marking: then all
 // markers that work beside the program leave their work as it is, soon, for a
 // stop. From any thread.
@@ -87,6 +105,15 @@ void lm_marker_pages(struct loam_marker *m, uintptr_t start, uintptr_t end);
 // lm_marker_rescan_young scans again the old objects of a block that has young
 // ones too.
 void lm_marker_rescan_young(struct loam_marker *m, uint32_t block);
+
+// lm_marker_try adds a word; false when there is no room, and then it is not
+// there.
+bool lm_marker_try(struct loam_marker *m, uintptr_t word);
+
+// lm_marker_inside adds what an object refers to and is not marked, without
+// marking the object. What lm_marker_has_lost tells of is not recovered: the
+// caller does it again.
+void lm_marker_inside(struct loam_marker *m, uintptr_t start);
 
 // lm_marker_drain marks until this marker has nothing left and nothing is on
 // offer, or until lm_marker_is_leaving.

@@ -168,16 +168,40 @@ static void team_sum(void) {
     }
 }
 
-void lm_team_finish(void) {
-    struct loam_marker *m = &team.marker[0];
+void lm_team_complete(void) {
     while (!lm_team_drain(false, 0)) {
     }
-    lm_marker_recover(m);
+    lm_marker_recover(&team.marker[0]);
+}
+
+void lm_team_finish(void) {
+    struct loam_marker *m = &team.marker[0];
+    lm_team_complete();
     if (lm_settings.check >= 3) {
         lm_marker_check(m);
     }
     lm_marker_end(m);
     team_sum();
+}
+
+struct loam_marker *lm_team_begin_after(void) {
+    struct loam_marker *mine = &team.marker[0];
+    lm_marker_begin(mine, NULL);
+    lm_marker_hurry(false);
+    lm_marker_phase_after();
+    return mine;
+}
+
+// Those who look up an object that is being marked may run.
+void lm_team_drain_after(void) {
+    struct loam_marker *m = &team.marker[0];
+    m->is_parallel = true;
+    lm_marker_drain(m);
+    m->is_parallel = false;
+}
+
+void lm_team_end_after(void) {
+    lm_marker_end(&team.marker[0]);
 }
 
 void lm_team_abandon(void) {

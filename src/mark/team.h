@@ -34,9 +34,18 @@ size_t lm_team_lines(void);
 // deadline has passed, unless that is 0.
 bool lm_team_drain(bool is_concurrent, uint64_t deadline_ns);
 
-// lm_team_finish marks all that is reachable and fills in the figures of every
+// lm_team_complete marks all that is reachable from what the markers were given,
+// and more may be given then. lm_team_finish marks all that is reachable and fills in the figures of every
 // kind.
+void lm_team_complete(void);
 void lm_team_finish(void);
+
+// lm_team_begin_after opens a marking after a collection of all; see
+// lm_marker_phase_after. lm_team_drain_after marks what the marker was given, on
+// the calling thread alone, and lm_team_end_after ends it.
+struct loam_marker *lm_team_begin_after(void);
+void lm_team_drain_after(void);
+void lm_team_end_after(void);
 
 // lm_team_abandon drops a marking, and all that is still to be scanned.
 void lm_team_abandon(void);
