@@ -76,7 +76,8 @@ void *loam_weak_slow_(const struct loam_weak *weak);
 //
 // What it returns is an ordinary strong pointer: as long as you hold it where the
 // collector looks, the object stays. So ask once and keep the answer; two calls
-// in a row may disagree.
+// in a row may disagree. A thread that the runtime has not met (see
+// loam/thread.h) registers first: nobody would see what it holds.
 //
 //   threads  any       collects  never       cost  about 1 ns; shortly after a
 //                                                  collection about 5 ns, and

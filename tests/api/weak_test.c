@@ -261,6 +261,8 @@ static void who_is_told_may_drop_other_references(void **state) {
 
 static void *read_refs(void *argument) {
     const int *is_over = argument;
+    // Under the address sanitizer the static library does not see it begin.
+    must(loam_thread_register() == 0);
     while (!__atomic_load_n(is_over, __ATOMIC_ACQUIRE)) {
         for (size_t i = 0; i < COUNT; i++) {
             struct loam_weak *weak =
