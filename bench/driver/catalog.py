@@ -234,6 +234,13 @@ WORKLOADS = [
     *(micro(f"mark-shuffled-{n}", f"the same, {n} marker{'s' * (n > 1)}", "ns",
             "mark-shuffled", collectors_only=True, markers=n)
       for n in MARKER_COUNTS),
+    micro("get", "from a weak reference to its object", "ns", "get",
+          program="weak", collectors_only=True, quick=("get",)),
+    micro("pause", "added pause, 1 million weak references and finalizers",
+          "ms", "pause", 1000000, program="weak", collectors_only=True,
+          quick=("pause", 10000)),
+    micro("map", "map of 1 million objects, set and find an entry", "ns",
+          "map", 1000000, program="weak", quick=("map", 10000)),
     micro("full", "collect 1 GiB live", "ms", "full", collectors_only=True),
     micro("full-1", "the same, 1 marker", "ms", "full", collectors_only=True,
           markers=1),

@@ -74,6 +74,7 @@ def micro_rows(session, workloads, backends):
 MICRO_TITLES = (
     ("micro", "single operations, median (min-max), and Loam's over others'"),
     ("dirty", "longest pause while old pages are dirtied"),
+    ("weak", "weak references, finalizers and weak maps"),
     ("minor", "a minor collection"),
     ("track", "the kernel's write tracking, by itself"),
 )

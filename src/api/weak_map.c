@@ -22,7 +22,11 @@ static const struct loam_type *map_type(void) {
     static const struct loam_field fields[] = {
         {offsetof(struct loam_weak_map, now.slots), sizeof(void *),
          LOAM_FIELD_POINTERS, NULL, NULL},
+        {offsetof(struct loam_weak_map, now.hashes), sizeof(void *),
+         LOAM_FIELD_POINTERS, NULL, NULL},
         {offsetof(struct loam_weak_map, old.slots), sizeof(void *),
+         LOAM_FIELD_POINTERS, NULL, NULL},
+        {offsetof(struct loam_weak_map, old.hashes), sizeof(void *),
          LOAM_FIELD_POINTERS, NULL, NULL},
         {offsetof(struct loam_weak_map, argument), sizeof(void *),
          LOAM_FIELD_POINTERS, NULL, NULL}};
@@ -100,12 +104,8 @@ struct loam_weak_map *loam_intern_new(loam_hash_fn *hash, loam_equal_fn *equal,
 // ---- Searching ---------------------------------------------------------------------------
 
 static uint64_t key_hash(const struct loam_weak_map *map, const void *key) {
-    return map->hash ? map->hash(key, map->argument) : (uintptr_t)key >> 4;
-}
-
-static uintptr_t slot_key(const struct loam_weak_map *map,
-                          const struct lm_map_slot *slot) {
-    return map->is_by_value ? slot->carried : slot->watched;
+    return map->hash ? map->hash(key, map->argument)
+                     : lm_map_identity((uintptr_t)key);
 }
 
 static uintptr_t slot_value(const struct loam_weak_map *map,
@@ -148,7 +148,7 @@ static bool search_next(struct loam_weak_map *map, const void *key,
                         struct lm_map_search *search, struct lm_map_slot **slot,
                         enum found *found) {
     while ((*slot = lm_map_search(map, search)) != NULL) {
-        if (map->hash == NULL && slot_key(map, *slot) != (uintptr_t)key) {
+        if (map->hash == NULL && lm_map_key(map, *slot) != (uintptr_t)key) {
             continue;
         }
         *found = slot_state(*slot);
@@ -250,12 +250,14 @@ static bool map_make_room(struct lm_member *self, struct loam_weak_map *map,
         *is_stale = true;
         map_unlock(self, map);
         struct lm_map_slot *slots = loam_new_array_of(slot_type(), room);
+        uint64_t *hashes =
+            map->hash ? loam_alloc_leaf(room * sizeof *hashes) : NULL;
         map_lock(self, map);
-        if (slots == NULL) {
+        if (slots == NULL || (map->hash && hashes == NULL)) {
             return false;
         }
         if (lm_map_wants_room(map) == room) {
-            lm_map_grow(map, slots, room);
+            lm_map_grow(map, slots, hashes, room);
         }
     }
     return true;
@@ -279,13 +281,13 @@ static bool map_may_set(struct lm_member *self, bool is_by_value,
 // With the lock; the key has no entry.
 static void map_add(struct loam_weak_map *map, uint64_t hash, const void *key,
                     const void *value) {
-    struct lm_map_slot slot = {(uintptr_t)key, (uintptr_t)value, hash};
+    struct lm_map_slot slot = {(uintptr_t)key, (uintptr_t)value};
     if (map->is_by_value) {
-        slot = (struct lm_map_slot){(uintptr_t)value, (uintptr_t)key, hash};
+        slot = (struct lm_map_slot){(uintptr_t)value, (uintptr_t)key};
     }
     lm_life_fix((uintptr_t)key);
     lm_life_fix((uintptr_t)value);
-    lm_map_insert(map, &slot);
+    lm_map_insert(map, &slot, hash);
 }
 
 static void map_replace(struct loam_weak_map *map, struct lm_map_slot *slot,
@@ -367,7 +369,7 @@ static bool each_gather(struct loam_weak_map *map, size_t *at,
         }
         if (found == FOUND_LIVE) {
             batch[(*count)++] =
-                (struct each){slot_key(map, slot), slot_value(map, slot)};
+                (struct each){lm_map_key(map, slot), slot_value(map, slot)};
         }
     }
     return true;

@@ -82,6 +82,12 @@ static size_t first_place(const struct lm_map_table *table, uint64_t hash) {
     return (hash * UINT64_C(0x9e3779b97f4a7c15)) >> 20 & (table->room - 1);
 }
 
+static uint64_t slot_hash(const struct loam_weak_map *map,
+                          const struct lm_map_table *table, size_t at) {
+    return table->hashes ? table->hashes[at]
+                         : lm_map_identity(lm_map_key(map, &table->slots[at]));
+}
+
 struct lm_map_search lm_map_begin_search(const struct loam_weak_map *map,
                                          uint64_t hash) {
     return (struct lm_map_search){.hash = hash,
@@ -96,13 +102,15 @@ struct lm_map_slot *lm_map_search(struct loam_weak_map *map,
     for (;;) {
         struct lm_map_table *table = search->is_old ? &map->old : &map->now;
         while (search->left > 0) {
-            struct lm_map_slot *slot = &table->slots[search->at];
+            size_t at = search->at;
+            struct lm_map_slot *slot = &table->slots[at];
             if (slot->watched == 0) {
                 break;
             }
-            search->at = (search->at + 1) & (table->room - 1);
+            search->at = (at + 1) & (table->room - 1);
             search->left--;
-            if (slot_is_used(slot) && slot->hash == search->hash) {
+            if (slot_is_used(slot) &&
+                slot_hash(map, table, at) == search->hash) {
                 return slot;
             }
         }
@@ -126,28 +134,32 @@ static void map_note(struct loam_weak_map *map, size_t index) {
     map->fresh_count += map->fresh_count <= LM_MAP_FRESH;
 }
 
-static void table_put(struct loam_weak_map *map,
-                      const struct lm_map_slot *slot) {
+static void table_put(struct loam_weak_map *map, const struct lm_map_slot *slot,
+                      uint64_t hash) {
     struct lm_map_table *table = &map->now;
-    size_t at = first_place(table, slot->hash);
+    size_t at = first_place(table, hash);
     while (slot_is_used(&table->slots[at])) {
         at = (at + 1) & (table->room - 1);
     }
     table->used += table->slots[at].watched == 0;
     table->slots[at] = *slot;
+    if (table->hashes) {
+        table->hashes[at] = hash;
+    }
     map_note(map, at);
 }
 
 static void map_move(struct loam_weak_map *map) {
     for (unsigned i = 0; i < MAP_MOVE && map->moved < map->old.room; i++) {
-        struct lm_map_slot *slot = &map->old.slots[map->moved++];
+        size_t at = map->moved++;
+        struct lm_map_slot *slot = &map->old.slots[at];
         if (slot_is_used(slot)) {
-            table_put(map, slot);
+            table_put(map, slot, slot_hash(map, &map->old, at));
             slot->watched = MAP_TOMB;
         }
     }
     if (map->old.room && map->moved == map->old.room) {
-        map->old = (struct lm_map_table){NULL, 0, 0};
+        map->old = (struct lm_map_table){NULL, NULL, 0, 0};
         map->version++;
     }
 }
@@ -165,19 +177,20 @@ size_t lm_map_wants_room(const struct loam_weak_map *map) {
 }
 
 void lm_map_grow(struct loam_weak_map *map, struct lm_map_slot *slots,
-                 size_t room) {
+                 uint64_t *hashes, size_t room) {
     while (map->old.room) {
         map_move(map); // only if many were deleted meanwhile
     }
     map->old = map->now;
     map->moved = 0;
-    map->now = (struct lm_map_table){slots, room, 0};
+    map->now = (struct lm_map_table){slots, hashes, room, 0};
     map->version++;
     map->fresh_count = map->old.room ? LM_MAP_FRESH + 1 : map->fresh_count;
 }
 
-void lm_map_insert(struct loam_weak_map *map, const struct lm_map_slot *slot) {
-    table_put(map, slot);
+void lm_map_insert(struct loam_weak_map *map, const struct lm_map_slot *slot,
+                   uint64_t hash) {
+    table_put(map, slot, hash);
     count_change(map, 1);
     if (map->old.room) {
         map->version++;

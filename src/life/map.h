@@ -23,11 +23,11 @@
 struct lm_map_slot {
     uintptr_t watched; // 0: never used, 1: not any more
     uintptr_t carried;
-    uint64_t hash;
 };
 
 struct lm_map_table {
     struct lm_map_slot *slots; // a leaf object, or NULL
+    uint64_t *hashes;          // another, in a map that compares its keys
     size_t room;               // a power of two, or 0
     size_t used;               // slots that are or were
 };
@@ -81,10 +81,21 @@ struct lm_map_slot *lm_map_search(struct loam_weak_map *map,
 // entry is set; 0: there is room. lm_map_grow gives it one of that room.
 size_t lm_map_wants_room(const struct loam_weak_map *map);
 void lm_map_grow(struct loam_weak_map *map, struct lm_map_slot *slots,
-                 size_t room);
+                 uint64_t *hashes, size_t room);
+
+// lm_map_key returns an entry's key, and lm_map_identity what an address hashes to.
+static inline uintptr_t lm_map_key(const struct loam_weak_map *map,
+                                   const struct lm_map_slot *slot) {
+    return map->is_by_value ? slot->carried : slot->watched;
+}
+
+static inline uint64_t lm_map_identity(uintptr_t key) {
+    return key >> 4;
+}
 
 // lm_map_insert adds an entry, whose key is not there, and moves a few others.
-void lm_map_insert(struct loam_weak_map *map, const struct lm_map_slot *slot);
+void lm_map_insert(struct loam_weak_map *map, const struct lm_map_slot *slot,
+                   uint64_t hash);
 
 // lm_map_change says that an entry got something new, and lm_map_delete ends one.
 void lm_map_change(struct loam_weak_map *map, const struct lm_map_slot *slot);

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT
+// lifetimes.c: the code in docs/guide.md about the lives and ends of objects.
+
+#define _GNU_SOURCE
+
+#include <assert.h>
+#include <loam.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define OWN_FRAME __attribute__((noinline))
+
+// ---- Weak references ----------------------------------------------------------
+
+struct picture {
+    char *name;
+    unsigned char *pixels;
+};
+LOAM_TYPE(struct picture, name, pixels)
+
+// The picture that is shown is kept by who shows it; this only remembers it.
+static struct loam_weak *last_shown;
+
+static struct picture *picture_last(void) {
+    struct picture *p = last_shown ? loam_weak_get(last_shown) : NULL;
+    return p; // NULL, or alive as long as the caller holds it
+}
+
+static OWN_FRAME void picture_show(const char *name) {
+    struct picture *p = loam_new(struct picture);
+    p->name = loam_strdup(name);
+    last_shown = loam_weak_new(p);
+    assert(picture_last() == p);
+}
+
+static void guide_weak(void) {
+    picture_show("barn");
+    loam_collect();
+    struct picture *p = picture_last(); // a stale word may have kept it
+    assert(p == NULL || strcmp(p->name, "barn") == 0);
+}
+
+// ---- Weak maps ----------------------------------------------------------------
+
+struct caption {
+    struct picture *of; // refers to its key, and does not keep it
+    char *text;
+};
+LOAM_TYPE(struct caption, of, text)
+
+static struct loam_weak_map *captions;
+
+static void caption_set(struct picture *p, const char *text) {
+    struct caption *c = loam_new(struct caption);
+    c->of = p;
+    c->text = loam_strdup(text);
+    int failed = loam_weak_map_set(captions, p, c);
+    assert(!failed);
+}
+
+static const char *caption_of(const struct picture *p) {
+    const struct caption *c = loam_weak_map_get(captions, p);
+    return c ? c->text : "";
+}
+
+static void guide_weak_maps(void) {
+    captions = loam_weak_map_new();
+    struct picture *p = loam_new(struct picture);
+    caption_set(p, "the barn in May");
+    loam_collect();
+    assert(strcmp(caption_of(p), "the barn in May") == 0);
+}
+
+// ---- Interning ----------------------------------------------------------------
+
+static uint64_t name_hash(const void *name, void *unused) {
+    uint64_t hash = 5381;
+    (void)unused;
+    for (const char *c = name; *c; c++) {
+        hash = hash * 33 + (unsigned char)*c;
+    }
+    return hash;
+}
+
+static int name_equal(const void *a, const void *b, void *unused) {
+    (void)unused;
+    return strcmp(a, b) == 0;
+}
+
+static void guide_intern(void) {
+    struct loam_weak_map *names = loam_intern_new(name_hash, name_equal, NULL);
+    const char *one = loam_intern(names, loam_strdup("north"));
+    const char *other = loam_intern(names, loam_strdup("north"));
+    assert(one == other); // equal names are one object
+}
+
+// ---- Finalizers ---------------------------------------------------------------
+
+struct connection {
+    int fd;
+    const char *opened_at;
+};
+LOAM_TYPE_LEAF(struct connection)
+
+static void connection_end(void *object, void *unused) {
+    struct connection *c = object;
+    (void)unused;
+    if (c->fd >= 0) {
+        fprintf(stderr, "left open: the connection of %s\n", c->opened_at);
+        close(c->fd);
+    }
+}
+
+static OWN_FRAME void connection_forget(void) {
+    struct connection *c = loam_new(struct connection);
+    c->fd = dup(0);
+    c->opened_at = "lifetimes.c";
+    int failed = loam_finalize(c, connection_end, NULL);
+    assert(!failed);
+}
+
+static void guide_finalizers(void) {
+    connection_forget();
+    loam_collect();
+    loam_finalizers_wait(0); // only tests need to wait for it
+}
+
+// ---- Guardians ----------------------------------------------------------------
+
+static OWN_FRAME void guard_one(struct loam_guardian *guardian) {
+    struct picture *p = loam_new(struct picture);
+    p->name = loam_strdup("field");
+    int failed = loam_guard(guardian, p);
+    assert(!failed);
+}
+
+static void guide_guardians(void) {
+    struct loam_guardian *guardian = loam_guardian_new();
+    guard_one(guardian);
+    loam_collect();
+    struct picture *dead;
+    while ((dead = loam_guardian_next(guardian)) != NULL) {
+        assert(strcmp(dead->name, "field") == 0); // whole, and ours again
+    }
+}
+
+int main(void) {
+    guide_weak();
+    guide_weak_maps();
+    guide_intern();
+    guide_finalizers();
+    guide_guardians();
+    return 0;
+}
