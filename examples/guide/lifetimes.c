@@ -145,11 +145,25 @@ static void guide_guardians(void) {
     }
 }
 
+// ---- Garbage ------------------------------------------------------------------
+
+static void count_cyclic(const struct loam_garbage *garbage, void *argument) {
+    size_t *count = argument;
+    *count += garbage->is_referred != 0;
+}
+
+static void guide_garbage(void) {
+    size_t count = 0;
+    loam_garbage_each(count_cyclic, &count); // none without LOAM_KEEP
+    assert(count == 0);
+}
+
 int main(void) {
     guide_weak();
     guide_weak_maps();
     guide_intern();
     guide_finalizers();
     guide_guardians();
+    guide_garbage();
     return 0;
 }

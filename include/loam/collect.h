@@ -140,6 +140,27 @@ const char *loam_track_name(void);
 //   threads  any       collects  never       cost  as loam_track_name
 const char *loam_track_reason(void);
 
+// struct loam_collection is one collection, before and after it.
+struct loam_collection {
+    uint64_t number;  // counts from 1
+    int is_over;      // 0 before it, and then only the number is there
+    const char *kind; // "full", "minor", "concurrent" or "minor given up"
+    uint64_t live_bytes;
+    uint64_t live_count;
+    uint64_t pause_ns;  // the longest
+    uint64_t due_count; // finalizers that wait to be called
+};
+
+// loam_on_collection has fn called with the argument before and after each
+// collection, on the thread that collects, which may be one of the library's: it
+// must not touch the heap, nor block for long. One function a process; NULL takes
+// it away.
+//
+//   threads  any       collects  never       cost  a lock
+void loam_on_collection(void (*fn)(const struct loam_collection *collection,
+                                   void *argument),
+                        void *argument);
+
 // struct loam_stats is what the collector has done so far. Times are in
 // nanoseconds, sizes in bytes; pauses are of single threads being stopped.
 struct loam_stats {

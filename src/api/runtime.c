@@ -9,6 +9,7 @@
 #include "api/life.h"
 #include "api/settings.h"
 #include "api/status.h"
+#include "api/watch.h"
 #include "base/check.h"
 #include "collect/collector.h"
 #include "collect/compact.h"
@@ -20,6 +21,7 @@
 #include "heap/space.h"
 #include "heap/type.h"
 #include "life/due.h"
+#include "life/garbage.h"
 #include "life/map.h"
 #include "life/record.h"
 #include "mark/lines.h"
@@ -94,6 +96,7 @@ static void runtime_fork_done(bool in_child) {
         lm_collector_fork_child();
         lm_compact_fork_child();
         lm_life_fork_child();
+        lm_watch_fork_child();
     }
     lm_world_fork_done(in_child);
     lm_cycle_fork_done(in_child);
@@ -113,6 +116,7 @@ static void runtime_fork_child(void) {
 static void runtime_listen(const struct lm_cycle_event *event) {
     lm_collector_notice();
     lm_log_cycle(event);
+    lm_watch_end(event);
     lm_life_notice();
 }
 
@@ -155,6 +159,7 @@ static void runtime_tear_down(void) {
     lm_track_close();
     lm_team_fini();
     lm_lines_fini();
+    lm_garbage_fini();
     lm_due_fini();
     lm_map_fini();
     lm_record_fini();
@@ -194,6 +199,7 @@ static bool runtime_set_up(void) {
     lm_budget_listen(runtime_request);
     lm_run_listen(lm_collector_warm);
     lm_collector_listen(lm_life_check);
+    lm_cycle_watch(lm_watch_begin);
     lm_cycle_listen(runtime_listen, lm_pauses_add, lm_settings.log_gc != 0);
     lm_compact_listen(lm_log_compact);
     runtime_hook();

@@ -186,6 +186,11 @@ static bool set_finalizer_slow(const char *v) {
            lm_settings.finalizer_slow_ns > 0;
 }
 
+static bool set_keep(const char *v) {
+    lm_settings.keep_unreachable = strcmp(v, "unreachable") == 0;
+    return lm_settings.keep_unreachable || strcmp(v, "nothing") == 0;
+}
+
 static bool set_finalize_at_exit(const char *v) {
     static const char *const words[] = {"off", "on", NULL};
     int i = parse_word(v, words);
@@ -287,6 +292,7 @@ static const struct {
     {"LOAM_FINALIZER_SLOW", set_finalizer_slow,
      "a time from 1ns to 1000s, with ns, us, ms or s behind it, or off"},
     {"LOAM_FINALIZE_AT_EXIT", set_finalize_at_exit, "on or off"},
+    {"LOAM_KEEP", set_keep, "unreachable or nothing"},
     {"LOAM_MARKERS", set_markers, "a number of threads, from 1 to 64"},
     {"LOAM_HUGE_PAGES", set_huge_pages, "auto, on or off"},
     {"LOAM_CHECK", set_check, "a level of checking: 0, 1 or 3"},

@@ -39,6 +39,7 @@ struct lm_settings {
     enum lm_compact_mode compact;
     uint64_t pause_target_ns;   // a pause should not be longer; 0: ours
     uint64_t finalizer_slow_ns; // one that takes longer is reported; 0: none
+    bool keep_unreachable;      // list what has died and do not free it
     bool finalize_at_exit;      // all that are left are called; atomic
     unsigned check;             // level of checks, 0 to 3
     unsigned torture_collect;   // collect at every Nth slow allocation

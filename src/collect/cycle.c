@@ -12,6 +12,7 @@
 #include "heap/kind.h"
 #include "heap/run.h"
 #include "heap/space.h"
+#include "life/garbage.h"
 #include "life/settle.h"
 #include "mark/lines.h"
 #include "mark/team.h"
@@ -49,6 +50,7 @@ static struct {
     uint32_t waiting;        // that want to collect; atomic
     struct lm_cycle_figures figures;
     lm_cycle_listener *listener;
+    void (*on_begin)(uint64_t number);
     void (*on_pause)(uint64_t ns);
     bool wants_heap_after;
 } cycle;
@@ -74,6 +76,10 @@ void lm_cycle_listen(lm_cycle_listener *listener, void (*on_pause)(uint64_t),
     cycle.listener = listener;
     cycle.on_pause = on_pause;
     cycle.wants_heap_after = wants_heap_after;
+}
+
+void lm_cycle_watch(void (*on_begin)(uint64_t)) {
+    cycle.on_begin = on_begin;
 }
 
 // Whoever waits for a collection is safe meanwhile.
@@ -179,7 +185,7 @@ static void cycle_turn(struct lm_cycle_event *event, uint64_t began,
         e.cost_ns += mark_ns; // it takes a processor from the program
     }
     lm_pace_after(&e);
-    lm_space.is_sticky = lm_pace_is_generational();
+    lm_space.is_sticky = lm_pace_is_generational() && !lm_garbage_is_kept();
     lm_settle_begin();
 }
 
@@ -552,6 +558,9 @@ bool lm_cycle_collect(enum lm_cycle_kind kind, enum lm_cause cause,
     uint64_t cpu = lm_clock_thread_ns();
     event.kind = cycle_allowed(kind);
     lm_team_prepare(lm_run_used() << LM_BLOCK_SHIFT);
+    if (cycle.on_begin) {
+        cycle.on_begin(lm_cycle_number() + 1);
+    }
     bool ok = cycle_run(&event);
     if (ok) {
         cycle_follow(&event);

@@ -62,6 +62,10 @@ typedef void lm_cycle_listener(const struct lm_cycle_event *event);
 void lm_cycle_listen(lm_cycle_listener *listener, void (*on_pause)(uint64_t ns),
                      bool wants_heap_after);
 
+// lm_cycle_watch sets what is told before each collection, where the listener is
+// told after it.
+void lm_cycle_watch(void (*on_begin)(uint64_t number));
+
 // lm_cycle_number returns how many collections there have been.
 uint64_t lm_cycle_number(void);
 

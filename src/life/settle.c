@@ -12,6 +12,7 @@
 
 #include "alloc/sweep.h"
 #include "life/due.h"
+#include "life/garbage.h"
 #include "life/map.h"
 #include "life/record.h"
 #include "mark/team.h"
@@ -40,6 +41,9 @@ enum stage {
     STAGE_RAISED,
     STAGE_MAPS,
     STAGE_REST,
+    STAGE_LIST,
+    STAGE_FOLLOW,
+    STAGE_KEEP,
     STAGE_PUBLISH,
 };
 
@@ -347,6 +351,20 @@ static bool stage_rest(struct loam_marker *m) {
     return !settle.has_rest || filter_some(judge_rest);
 }
 
+// The three of LOAM_KEEP=unreachable.
+static bool stage_list(struct loam_marker *m) {
+    (void)m;
+    return !lm_garbage_is_kept() || !lm_garbage_list();
+}
+
+static bool stage_follow(struct loam_marker *m) {
+    return !lm_garbage_is_kept() || !lm_garbage_follow(m);
+}
+
+static bool stage_keep(struct loam_marker *m) {
+    return !lm_garbage_is_kept() || !lm_garbage_raise(m);
+}
+
 static bool stage_publish(struct loam_marker *m) {
     (void)m;
     uint32_t n = 0;
@@ -378,10 +396,11 @@ static void stage_set(uint32_t stage) {
 
 void lm_settle_begin(void) {
     lm_record_fresh_clear();
-    if (lm_record_count() == 0) {
+    if (lm_record_count() == 0 && !lm_garbage_is_kept()) {
         return;
     }
     lm_sweep_hold(true);
+    lm_garbage_begin();
     lm_map_begin();
     settle.has_rest = false;
     stage_set(STAGE_KEYS);
@@ -401,8 +420,9 @@ bool lm_settle_is_under_way(void) {
 
 bool lm_settle_some(void) {
     static bool (*const stages[])(struct loam_marker *) = {
-        NULL,         stage_keys, stage_death, stage_order,  stage_raise,
-        stage_raised, stage_maps, stage_rest,  stage_publish};
+        NULL,        stage_keys,   stage_death, stage_order,
+        stage_raise, stage_raised, stage_maps,  stage_rest,
+        stage_list,  stage_follow, stage_keep,  stage_publish};
     uint32_t stage = stage_now();
     struct loam_marker *m = lm_team_begin_after();
     m->on_mark = lm_map_on_mark();
@@ -556,6 +576,7 @@ void lm_settle_press(bool is_pressed) {
 
 void lm_settle_fork_child(void) {
     if (lm_settle_is_under_way()) {
+        lm_garbage_begin();
         lm_map_begin();
         settle.has_rest = true;
         stage_set(STAGE_KEYS);

@@ -13,8 +13,10 @@
 //          and guardians of it come due
 //   order  finalizers that wait for others are sorted out
 //   raise  what a finalizer or a guardian will get is marked, and all it leads to
+//   maps   entries of weak maps that have died are dropped
 //   rest   long weak references to what is still not marked are cleared; records
 //          of weak references that are gone themselves are dropped
+//   keep   with LOAM_KEEP=unreachable, what has died is listed and marked after all
 //
 // Until the end nothing is swept, and nobody can get at what is not marked: the
 // program has no pointers to it, and loam_weak_get, which could make one, looks at

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+// garbage_test.c: what has died is kept, listed and told apart.
+
+#include <loam.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "support/framework.h"
+#include "support/scene.h"
+#include "support/survivors.h"
+
+#define CHAINS 100
+#define LENGTH 5
+
+struct link {
+    struct link *next;
+    long value;
+};
+LOAM_TYPE(struct link, next)
+
+static OWN_FRAME void drop_chains(void) {
+    for (long i = 0; i < CHAINS; i++) {
+        struct link *first = NULL;
+        for (long j = 0; j < LENGTH; j++) {
+            struct link *l = loam_new(struct link);
+            l->next = first;
+            l->value = 77;
+            first = l;
+        }
+    }
+}
+
+static OWN_FRAME void drop_ring(void) {
+    struct link *a = loam_new(struct link);
+    struct link *b = loam_new(struct link);
+    a->next = b;
+    b->next = a;
+    a->value = b->value = 99;
+}
+
+struct sums {
+    size_t chains;
+    size_t heads;
+    size_t ring;
+    size_t ring_referred;
+};
+
+static void add(const struct loam_garbage *g, void *argument) {
+    struct sums *sums = argument;
+    if (g->type == NULL ||
+        strcmp(loam_type_name(g->type), "struct link") != 0) {
+        return;
+    }
+    const struct link *l = g->object;
+    must(g->bytes >= sizeof *l);
+    must(loam_base_of(l) == l);
+    must(l->next == NULL || l->next->value == l->value);
+    sums->chains += l->value == 77;
+    sums->heads += l->value == 77 && !g->is_referred;
+    sums->ring += l->value == 99;
+    sums->ring_referred += l->value == 99 && g->is_referred;
+}
+
+static OWN_FRAME void check_sums(void) {
+    struct sums sums = {0, 0, 0, 0};
+    must(loam_garbage_each(add, &sums) == loam_garbage_count());
+    printf("%zu %zu %zu %zu\n", sums.chains, sums.heads, sums.ring,
+           sums.ring_referred);
+    must(sums.chains >= (CHAINS - SURVIVORS_SLACK) * LENGTH);
+    must(sums.chains <= (size_t)CHAINS * LENGTH);
+    must(sums.heads >= CHAINS - SURVIVORS_SLACK && sums.heads <= CHAINS);
+    must(sums.ring == sums.ring_referred && sums.ring <= 2);
+}
+
+static void scene_keep(void) {
+    drop_chains();
+    drop_ring();
+    for (int i = 0; i < 3; i++) {
+        collect_clean();
+        check_sums(); // as long as nobody uses it again
+    }
+    loam_collect_minor();
+    check_sums();
+    loam_verify();
+}
+
+static void what_has_died_is_listed_and_kept(void **state) {
+    (void)state;
+    static const char *const ways[][3] = {
+        {"LOAM_KEEP=unreachable", NULL, NULL},
+        {"LOAM_KEEP=unreachable", "LOAM_CONCURRENT=on", NULL},
+        {"LOAM_KEEP=unreachable", "LOAM_GENERATIONS=on", NULL}};
+    for (size_t i = 0; i < COUNT_OF(ways); i++) {
+        const struct outcome *o = scene_play("keep", ways[i]);
+        assert_string_equal(o->err, "");
+        assert_int_equal(o->exit_code, 0);
+    }
+}
+
+static void nothing_is_listed_unless_asked_for(void **state) {
+    (void)state;
+    drop_chains();
+    collect_clean();
+    assert_int_equal(loam_garbage_count(), 0);
+    assert_int_equal(loam_garbage_each(add, NULL), 0);
+}
+
+// ---- Being told of collections -----------------------------------------------------
+
+static struct loam_collection last;
+static int begun, ended;
+
+static void on_collection(const struct loam_collection *c, void *argument) {
+    must(argument == &last);
+    must(c->is_over || c->kind == NULL);
+    *(c->is_over ? &ended : &begun) += 1;
+    must(!c->is_over || c->number == last.number);
+    last = *c;
+}
+
+static void the_program_is_told_of_collections(void **state) {
+    (void)state;
+    struct link *l = loam_new(struct link);
+    loam_on_collection(on_collection, &last);
+    loam_collect();
+    loam_on_collection(NULL, NULL);
+    loam_collect();
+    assert_true(begun >= 1); // the library may have begun one by itself
+    assert_int_equal(ended, begun);
+    assert_true(last.live_count >= 1 && last.live_bytes >= sizeof *l);
+    assert_true(last.pause_ns > 0);
+    assert_non_null(last.kind);
+    loam_keep_alive(l);
+}
+
+static const struct scene scenes[] = {{"keep", scene_keep}};
+
+int main(int argc, char **argv) {
+    scene_main(argc, argv, scenes, COUNT_OF(scenes));
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_has_died_is_listed_and_kept),
+        cmocka_unit_test(nothing_is_listed_unless_asked_for),
+        cmocka_unit_test(the_program_is_told_of_collections),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
