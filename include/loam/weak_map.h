@@ -27,11 +27,14 @@ extern "C" {
 
 #pragma GCC visibility push(default)
 
-struct loam_weak_map;
+struct loam_weak_map; // an object of the heap
 
-// loam_hash_fn and loam_equal_fn compare keys by what is in them. They may
-// allocate, but not use the map.
+// loam_hash_fn returns a number that equal keys have in common. It may allocate,
+// but not use the map.
 typedef uint64_t loam_hash_fn(const void *key, void *argument);
+
+// loam_equal_fn says whether two keys are equal: 1, or 0. It may allocate, but not
+// use the map.
 typedef int loam_equal_fn(const void *a, const void *b, void *argument);
 
 // loam_weak_map_new returns a map whose keys are objects, by their addresses. NULL

@@ -13,6 +13,7 @@
 #include "collect/verify.h"
 #include "os/track.h"
 #include "see/stats.h"
+#include "see/watch.h"
 #include "world/roll.h"
 
 #include <string.h>
@@ -50,6 +51,14 @@ size_t loam_compact(void) {
         lm_compact_run();
     }
     return lm_collector_release();
+}
+
+void loam_on_collection(void (*fn)(const struct loam_collection *, void *),
+                        void *argument) {
+    struct lm_member *self = lm_runtime_self();
+    if (self) {
+        lm_watch_set(self, fn, argument);
+    }
 }
 
 void loam_heap_max_set(size_t bytes) {

@@ -1,281 +1,17 @@
 // SPDX-License-Identifier: MIT
 // finalize.c: loam/finalize.h.
-//
-// Finalizers that are due are called by a thread of ours, which begins with the
-// first of them, or by whoever asks. It is a member like any other: what it
-// allocates, locks and jumps over is its own business.
 
 #include <loam/finalize.h>
 
 #include <loam/heap.h>
-#include <loam/thread.h>
 #include <loam/type.h>
 
 #include "api/life.h"
 #include "api/runtime.h"
-#include "api/status.h"
-#include "base/format.h"
 #include "base/settings.h"
-#include "heap/type.h"
 #include "life/due.h"
+#include "life/finalizer.h"
 #include "life/record.h"
-#include "os/clock.h"
-#include "os/lock.h"
-#include "os/memory.h"
-#include "os/thread.h"
-
-#include <pthread.h>
-#include <signal.h>
-#include <stdlib.h>
-
-static struct {
-    struct lm_lock lock;    // guards beginning and ending the thread
-    bool has_thread;        // atomic
-    bool is_ending;         // atomic
-    bool is_on_demand;      // atomic
-    uint32_t bell;          // changes when calls have come due; atomic
-    uint32_t finished;      // calls that have returned; atomic
-    uint32_t waiting;       // threads that wait for that; atomic
-    uint32_t begun;         // calls that have begun; atomic
-    void (*notify)(void *); // guarded by the lock
-    void *notify_argument;  // too
-    uint64_t since_ns;     // the thread's call under way began; 0: none; atomic
-    const char *type_name; // of its object; atomic
-    bool is_reported;      // atomic
-} finalizers;
-
-// Whether this is the library's thread.
-static __thread bool finalize_is_thread;
-// How many finalizers this thread is in.
-static __thread unsigned finalize_depth;
-
-// ---- Calling -------------------------------------------------------------------------
-
-static const char *object_type_name(uintptr_t start) {
-    struct lm_object object;
-    return lm_find_cell(start, &object) ? lm_kinds[object.kind].type->name
-                                        : "(unknown)";
-}
-
-static void report_slow(uint64_t ns, bool is_over) {
-    const char *name = __atomic_load_n(&finalizers.type_name, __ATOMIC_ACQUIRE);
-    if (!__atomic_exchange_n(&finalizers.is_reported, true, __ATOMIC_RELAXED)) {
-        lm_print(2,
-                 "loam: a slow finalizer: that of an object of type %s %s %zu "
-                 "ms\n  the rule: all other finalizers wait meanwhile\n"
-                 "  what to do: let it hand over what takes long, or call "
-                 "loam_finalizers_run on threads of your own\n",
-                 name, is_over ? "took" : "has been running for",
-                 (size_t)(ns / 1000000));
-    }
-}
-
-static bool is_slow(uint64_t ns) {
-    uint64_t most =
-        __atomic_load_n(&lm_settings.finalizer_slow_ns, __ATOMIC_RELAXED);
-    return most && ns > most;
-}
-
-void lm_life_check(void) {
-    uint64_t since = __atomic_load_n(&finalizers.since_ns, __ATOMIC_ACQUIRE);
-    uint64_t now = lm_clock_ns();
-    if (since && now > since && is_slow(now - since)) {
-        report_slow(now - since, false);
-    }
-}
-
-static void call(const struct lm_record *r) {
-    // Of a weak reference that has been cleared the reference is told.
-    void *first = (void *)(r->kind == LM_RECORD_WEAK ? r->holder // NOLINT
-                                                     : r->target);
-    finalize_depth++;
-    r->fn(first, (void *)r->argument); // NOLINT
-    finalize_depth--;
-}
-
-static void call_watched(const struct lm_record *r) {
-    uint64_t began = lm_clock_ns();
-    uintptr_t start = r->kind == LM_RECORD_WEAK ? r->holder : r->target;
-    __atomic_store_n(&finalizers.type_name, object_type_name(start),
-                     __ATOMIC_RELAXED);
-    __atomic_store_n(&finalizers.is_reported, false, __ATOMIC_RELAXED);
-    __atomic_store_n(&finalizers.since_ns, began, __ATOMIC_RELEASE);
-    call(r);
-    uint64_t ns = lm_clock_ns() - began;
-    if (is_slow(ns)) {
-        report_slow(ns, true);
-    }
-    __atomic_store_n(&finalizers.since_ns, 0, __ATOMIC_RELEASE);
-}
-
-static bool call_next(struct lm_member *self) {
-    struct lm_record record;
-    lm_member_inside(self);
-    bool ok = lm_due_take(&record);
-    if (ok) {
-        __atomic_add_fetch(&finalizers.begun, 1, __ATOMIC_RELAXED);
-    }
-    lm_member_outside(self);
-    if (!ok) {
-        return false;
-    }
-    if (finalize_is_thread) {
-        call_watched(&record);
-    } else {
-        call(&record);
-    }
-    __atomic_add_fetch(&finalizers.finished, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&finalizers.waiting, __ATOMIC_SEQ_CST)) {
-        lm_futex_wake(&finalizers.finished, INT32_MAX);
-    }
-    return true;
-}
-
-size_t loam_finalizers_run(size_t most) {
-    struct lm_member *self = lm_runtime_self();
-    size_t count = 0;
-    while (self && count < most && call_next(self)) {
-        count++;
-    }
-    return count;
-}
-
-size_t loam_finalizers_due(void) {
-    return lm_due_count();
-}
-
-// ---- The library's thread --------------------------------------------------------------
-
-static void sleep_on(uint32_t *word, uint32_t value, uint64_t ns) {
-    loam_blocking_begin();
-    lm_futex_wait(word, value, ns);
-    loam_blocking_end();
-}
-
-static bool is_on_demand(void) {
-    return __atomic_load_n(&finalizers.is_on_demand, __ATOMIC_RELAXED);
-}
-
-static void *thread_run(void *unused) {
-    (void)unused;
-    struct lm_member *self = lm_runtime_self();
-    finalize_is_thread = true;
-    while (self && !__atomic_load_n(&finalizers.is_ending, __ATOMIC_ACQUIRE)) {
-        uint32_t bell = __atomic_load_n(&finalizers.bell, __ATOMIC_ACQUIRE);
-        if (is_on_demand() || !call_next(self)) {
-            sleep_on(&finalizers.bell, bell, 0);
-        }
-    }
-    __atomic_store_n(&finalizers.has_thread, false, __ATOMIC_RELEASE);
-    return NULL;
-}
-
-// The program's signals are for the program's threads.
-static void thread_begin(void) {
-    pthread_t thread;
-    pthread_attr_t attributes;
-    sigset_t all, before;
-    if (__atomic_load_n(&finalizers.has_thread, __ATOMIC_ACQUIRE) ||
-        is_on_demand()) {
-        return;
-    }
-    lm_lock_acquire(&finalizers.lock);
-    if (!finalizers.has_thread) {
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before);
-        pthread_attr_init(&attributes);
-        pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-        bool ok = pthread_create(&thread, &attributes, thread_run, NULL) == 0;
-        __atomic_store_n(&finalizers.has_thread, ok, __ATOMIC_RELEASE);
-        pthread_attr_destroy(&attributes);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-    }
-    lm_lock_release(&finalizers.lock);
-}
-
-static void ring(void) {
-    __atomic_add_fetch(&finalizers.bell, 1, __ATOMIC_RELEASE);
-    lm_futex_wake(&finalizers.bell, INT32_MAX);
-}
-
-void lm_life_notice(void) {
-    lm_life_check();
-    if (lm_due_count() == 0) {
-        return;
-    }
-    if (!is_on_demand()) {
-        thread_begin();
-        ring();
-        return;
-    }
-    lm_lock_acquire(&finalizers.lock);
-    void (*notify)(void *) = finalizers.notify;
-    void *argument = finalizers.notify_argument;
-    lm_lock_release(&finalizers.lock);
-    if (notify) {
-        notify(argument);
-    }
-}
-
-void lm_life_stop(void) {
-    __atomic_store_n(&finalizers.is_ending, true, __ATOMIC_RELEASE);
-    while (__atomic_load_n(&finalizers.has_thread, __ATOMIC_ACQUIRE) &&
-           !finalize_is_thread) {
-        ring();
-        lm_thread_yield();
-    }
-}
-
-// The thread is gone, unless it is the one that forked.
-void lm_life_fork_child(void) {
-    lm_lock_reset(&finalizers.lock);
-    if (!finalize_is_thread) {
-        finalizers.has_thread = false;
-        finalizers.since_ns = 0;
-    }
-    // Those that were under way in other threads will not return here.
-    finalizers.finished = finalizers.begun - finalize_depth;
-}
-
-void loam_finalizers_on_demand(void (*notify)(void *), void *argument) {
-    struct lm_member *self = lm_runtime_self();
-    if (self == NULL) {
-        return;
-    }
-    lm_member_inside(self);
-    lm_lock_acquire(&finalizers.lock);
-    finalizers.notify = notify;
-    finalizers.notify_argument = argument;
-    lm_lock_release(&finalizers.lock);
-    lm_member_outside(self);
-    __atomic_store_n(&finalizers.is_on_demand, true, __ATOMIC_RELEASE);
-}
-
-// Until so many calls have returned.
-static bool wait_for(uint32_t last, uint64_t timeout_ns) {
-    uint64_t until = timeout_ns ? lm_clock_ns() + timeout_ns : UINT64_MAX;
-    for (;;) {
-        uint32_t done = __atomic_load_n(&finalizers.finished, __ATOMIC_SEQ_CST);
-        uint64_t now = lm_clock_ns();
-        if ((int32_t)(done - last) >= 0 || now >= until) {
-            return (int32_t)(done - last) >= 0;
-        }
-        sleep_on(&finalizers.finished, done, timeout_ns ? until - now : 0);
-    }
-}
-
-int loam_finalizers_wait(uint64_t timeout_ns) {
-    struct lm_member *self = lm_runtime_self();
-    if (self == NULL || finalize_depth) {
-        return -1;
-    }
-    uint32_t last = __atomic_load_n(&finalizers.begun, __ATOMIC_ACQUIRE) +
-                    (uint32_t)lm_due_count();
-    __atomic_add_fetch(&finalizers.waiting, 1, __ATOMIC_SEQ_CST);
-    bool ok = wait_for(last, timeout_ns);
-    __atomic_sub_fetch(&finalizers.waiting, 1, __ATOMIC_SEQ_CST);
-    return ok ? 0 : -1;
-}
 
 // ---- Registering ---------------------------------------------------------------------
 
@@ -337,83 +73,34 @@ int loam_finalize_ordered(void *p, loam_finalizer_fn *fn, void *argument) {
                     "loam_finalize_ordered");
 }
 
-// ---- At exit -------------------------------------------------------------------------
+// ---- Calling -------------------------------------------------------------------
+
+size_t loam_finalizers_run(size_t most) {
+    struct lm_member *self = lm_runtime_self();
+    return self ? lm_finalizer_run(self, most) : 0;
+}
+
+size_t loam_finalizers_due(void) {
+    return lm_due_count();
+}
+
+void loam_finalizers_on_demand(void (*notify)(void *), void *argument) {
+    struct lm_member *self = lm_runtime_self();
+    if (self) {
+        lm_finalizer_on_demand(self, notify, argument);
+    }
+}
+
+int loam_finalizers_wait(uint64_t timeout_ns) {
+    struct lm_member *self = lm_runtime_self();
+    return self && lm_finalizer_wait(self, timeout_ns) ? 0 : -1;
+}
 
 void loam_finalizers_at_exit(enum loam_choice choice) {
     lm_runtime_init();
     __atomic_store_n(&lm_settings.finalize_at_exit, choice == LOAM_ON,
                      __ATOMIC_RELAXED);
 }
-
-struct birth {
-    uint32_t birth;
-    uint32_t number;
-};
-
-static int birth_compare(const void *a, const void *b) {
-    uint32_t one = ((const struct birth *)a)->birth;
-    uint32_t other = ((const struct birth *)b)->birth;
-    return one < other ? 1 : one > other ? -1 : 0; // newest first
-}
-
-// Takes a record that has not been taken meanwhile.
-static bool exit_take(const struct birth *birth, struct lm_record *record) {
-    lm_record_lock();
-    *record = *lm_record_at(birth->number);
-    bool ok = record->kind == LM_RECORD_FINAL &&
-              record->birth == birth->birth &&
-              !(record->flags & LM_RECORD_READY);
-    if (ok) {
-        lm_record_remove(birth->number);
-    }
-    lm_record_unlock();
-    return ok;
-}
-
-static size_t exit_gather(struct birth *births, size_t room) {
-    size_t count = 0;
-    lm_record_lock();
-    for (uint32_t n = 1; n < lm_record_end() && count < room; n++) {
-        const struct lm_record *r = lm_record_at(n);
-        if (r->kind == LM_RECORD_FINAL && !(r->flags & LM_RECORD_READY)) {
-            births[count++] = (struct birth){r->birth, n};
-        }
-    }
-    lm_record_unlock();
-    return count;
-}
-
-void lm_life_exit(void) {
-    struct lm_member *self = lm_runtime_self();
-    size_t room = lm_record_count();
-    size_t bytes = (room * sizeof(struct birth) + 4095) & ~(size_t)4095;
-    if (!__atomic_load_n(&lm_settings.finalize_at_exit, __ATOMIC_RELAXED) ||
-        self == NULL || room == 0) {
-        return;
-    }
-    loam_finalizers_run(SIZE_MAX);
-    struct birth *births = lm_memory_map(bytes);
-    if (births == NULL) {
-        lm_print(2, "loam: no memory to order the finalizers at exit: they are "
-                    "not called\n");
-        return;
-    }
-    lm_member_inside(self);
-    size_t count = exit_gather(births, room);
-    lm_member_outside(self);
-    qsort(births, count, sizeof *births, birth_compare);
-    for (size_t i = 0; i < count; i++) {
-        struct lm_record record;
-        lm_member_inside(self);
-        bool ok = exit_take(&births[i], &record);
-        lm_member_outside(self);
-        if (ok) {
-            call(&record);
-        }
-    }
-    lm_memory_release(births, bytes);
-}
-
 // ---- Guardians -----------------------------------------------------------------------
 
 struct loam_guardian *loam_guardian_new(void) {
@@ -426,7 +113,7 @@ struct loam_guardian *loam_guardian_new(void) {
     if (guardian) {
         *guardian = (struct loam_guardian){0, 0, 0};
         lm_member_inside(self);
-        lm_life_fix((uintptr_t)guardian);
+        lm_find_fix((uintptr_t)guardian);
         lm_member_outside(self);
     }
     return guardian;

@@ -5,7 +5,6 @@
 
 #include "alloc/cache.h"
 #include "alloc/large.h"
-#include "api/life.h"
 #include "api/runtime.h"
 #include "api/status.h"
 #include "base/check.h"
@@ -391,14 +390,6 @@ static bool free_large(struct lm_cache *cache, const struct lm_object *o) {
     return bytes != 0;
 }
 
-// Ends what is known about an object besides its contents.
-static void free_life(const struct lm_object *o) {
-    if (lm_life_is_weak(o)) {
-        lm_settle_release_weak((struct loam_weak *)o->start); // NOLINT
-    }
-    lm_settle_release(o);
-}
-
 void loam_free(void *p) {
     struct lm_object o;
     if (p == NULL) {
@@ -417,7 +408,7 @@ void loam_free(void *p) {
     // A handler of a fault in the allocator must not touch its lists; the
     // collector will find the object.
     if (!is_nested) {
-        free_life(&o);
+        lm_settle_release(&o);
         if (lm_unlikely(lm_settings.check >= 3)) {
             lm_freed_note(o.start, lm_find_size(&o));
         }
@@ -460,11 +451,16 @@ static bool resize_life(struct lm_member *self, const struct lm_object *from,
     lm_member_inside(self);
     lm_find((uintptr_t)moved, &to);
     if (lm_record_may_have(from)) {
-        lm_life_fix((uintptr_t)moved);
+        lm_find_fix((uintptr_t)moved);
     }
     bool ok = lm_settle_move(from, &to);
     lm_member_outside(self);
-    return ok || lm_life_fail("what refers to an object that moves");
+    if (!ok) {
+        lm_status_set(LOAM_NO_MEMORY,
+                      "no memory: the system gave none for what is known of an "
+                      "object that moves");
+    }
+    return ok;
 }
 
 static void *resize(void *p, size_t bytes) {

@@ -9,15 +9,6 @@
 #include "api/runtime.h"
 #include "api/status.h"
 
-void lm_life_fix(uintptr_t word) {
-    struct lm_object object;
-    if (lm_find(word, &object)) {
-        // Release: before the address is written where it cannot be changed.
-        __atomic_store_n(&lm_space.is_fixed[object.block], true,
-                         __ATOMIC_RELEASE);
-    }
-}
-
 struct lm_member *lm_life_enter(const void *p, struct lm_object *object,
                                 const char *call) {
     struct lm_member *self = lm_runtime_self();
@@ -32,7 +23,7 @@ struct lm_member *lm_life_enter(const void *p, struct lm_object *object,
     }
     lm_member_inside(self);
     lm_find((uintptr_t)p, object);
-    lm_life_fix((uintptr_t)p);
+    lm_find_fix((uintptr_t)p);
     return self;
 }
 

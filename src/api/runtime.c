@@ -6,10 +6,8 @@
 #include "alloc/budget.h"
 #include "alloc/cache.h"
 #include "api/handler.h"
-#include "api/life.h"
 #include "api/settings.h"
 #include "api/status.h"
-#include "api/watch.h"
 #include "base/check.h"
 #include "collect/collector.h"
 #include "collect/compact.h"
@@ -21,6 +19,7 @@
 #include "heap/space.h"
 #include "heap/type.h"
 #include "life/due.h"
+#include "life/finalizer.h"
 #include "life/garbage.h"
 #include "life/map.h"
 #include "life/record.h"
@@ -32,6 +31,7 @@
 #include "os/track.h"
 #include "see/log.h"
 #include "see/pauses.h"
+#include "see/watch.h"
 #include "world/roll.h"
 #include "world/roots.h"
 #include "world/stop.h"
@@ -95,7 +95,7 @@ static void runtime_fork_done(bool in_child) {
             (uintptr_t)lm_space_address(lm_space_used_blocks()));
         lm_collector_fork_child();
         lm_compact_fork_child();
-        lm_life_fork_child();
+        lm_finalizer_fork_child();
         lm_watch_fork_child();
     }
     lm_world_fork_done(in_child);
@@ -117,7 +117,7 @@ static void runtime_listen(const struct lm_cycle_event *event) {
     lm_collector_notice();
     lm_log_cycle(event);
     lm_watch_end(event);
-    lm_life_notice();
+    lm_finalizer_notice();
 }
 
 // When a budget comes to its end.
@@ -127,7 +127,7 @@ static void runtime_request(void) {
 
 static void runtime_at_exit(void) {
     if (lm_runtime_is_ready() && lm_runtime_self()) {
-        lm_life_exit();
+        lm_finalizer_exit(lm_self);
     }
     if (lm_settings.report && lm_runtime_is_ready() && lm_runtime_self()) {
         lm_cycle_collect(LM_CYCLE_FULL, LM_CAUSE_EXIT, 0);
@@ -198,7 +198,7 @@ static bool runtime_set_up(void) {
     }
     lm_budget_listen(runtime_request);
     lm_run_listen(lm_collector_warm);
-    lm_collector_listen(lm_life_check);
+    lm_collector_listen(lm_finalizer_check);
     lm_cycle_watch(lm_watch_begin);
     lm_cycle_listen(runtime_listen, lm_pauses_add, lm_settings.log_gc != 0);
     lm_compact_listen(lm_log_compact);
@@ -262,7 +262,7 @@ void lm_runtime_shutdown(void) {
         return;
     }
     runtime_at_exit();
-    lm_life_stop();
+    lm_finalizer_stop();
     lm_collector_stop();
     lm_lock_acquire(&runtime.lock);
     __atomic_store_n(&runtime.state, RUNTIME_SHUT, __ATOMIC_RELEASE);

@@ -18,13 +18,9 @@ static const struct loam_type *weak_type(void) {
                                                .size_bytes =
                                                    sizeof(struct loam_weak),
                                                .scan = LOAM_SCAN_LEAF};
-    return loam_type_define(&spec);
-}
-
-bool lm_life_is_weak(const struct lm_object *object) {
-    return lm_record_count() != 0 &&
-           lm_kinds[object->kind].cell_bytes == sizeof(struct loam_weak) &&
-           lm_kinds[object->kind].type == weak_type();
+    const struct loam_type *type = loam_type_define(&spec);
+    lm_settle_know_weak(type);
+    return type;
 }
 
 struct weak_wish {
@@ -59,7 +55,7 @@ static struct loam_weak *weak_link(struct loam_weak *weak,
                                .holder = (uintptr_t)weak,
                                .fn = (lm_record_fn *)wish->fn,
                                .argument = (uintptr_t)wish->argument};
-    lm_life_fix((uintptr_t)weak);
+    lm_find_fix((uintptr_t)weak);
     uint32_t number = lm_record_add(object, &record);
     if (number == 0) {
         return NULL;

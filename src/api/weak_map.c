@@ -62,7 +62,7 @@ static struct loam_weak_map *map_new(bool is_by_value, loam_hash_fn *hash,
     map->equal = equal;
     map->argument = argument;
     lm_member_inside(self);
-    lm_life_fix((uintptr_t)map);
+    lm_find_fix((uintptr_t)map);
     bool ok = lm_map_add(map);
     lm_member_outside(self);
     return ok ? map : lm_life_fail("a weak map");
@@ -285,14 +285,14 @@ static void map_add(struct loam_weak_map *map, uint64_t hash, const void *key,
     if (map->is_by_value) {
         slot = (struct lm_map_slot){(uintptr_t)value, (uintptr_t)key};
     }
-    lm_life_fix((uintptr_t)key);
-    lm_life_fix((uintptr_t)value);
+    lm_find_fix((uintptr_t)key);
+    lm_find_fix((uintptr_t)value);
     lm_map_insert(map, &slot, hash);
 }
 
 static void map_replace(struct loam_weak_map *map, struct lm_map_slot *slot,
                         const void *value) {
-    lm_life_fix((uintptr_t)value);
+    lm_find_fix((uintptr_t)value);
     if (map->is_by_value) {
         slot->watched = (uintptr_t)value;
     } else {

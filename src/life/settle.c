@@ -59,6 +59,7 @@ static struct {
     bool is_pressed;     // atomic
     struct list ordered; // finalizers that may have to wait for others
     struct list pending; // calls that will be due
+    const struct loam_type *weak_type; // of weak references; atomic
 } settle;
 
 unsigned loam_weak_epoch_;
@@ -526,8 +527,21 @@ static void record_release(uint32_t number) {
     lm_record_remove(number);
 }
 
+void lm_settle_know_weak(const struct loam_type *type) {
+    __atomic_store_n(&settle.weak_type, type, __ATOMIC_RELAXED);
+}
+
+static bool object_is_weak(const struct lm_object *object) {
+    const struct loam_type *type =
+        __atomic_load_n(&settle.weak_type, __ATOMIC_RELAXED);
+    return type && lm_kinds[object->kind].type == type;
+}
+
 void lm_settle_release(const struct lm_object *object) {
     uint32_t number;
+    if (object_is_weak(object)) {
+        lm_settle_release_weak((struct loam_weak *)object->start); // NOLINT
+    }
     if (!lm_record_may_have(object)) {
         return;
     }

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: MIT
 // watch.c: telling the program of collections.
 
-#include "api/watch.h"
+#include "see/watch.h"
 
-#include <loam/collect.h>
-
-#include "api/runtime.h"
 #include "life/due.h"
 #include "os/lock.h"
 
@@ -17,12 +14,9 @@ static struct {
     void *argument;
 } watch;
 
-void loam_on_collection(void (*fn)(const struct loam_collection *, void *),
-                        void *argument) {
-    struct lm_member *self = lm_runtime_self();
-    if (self == NULL) {
-        return;
-    }
+void lm_watch_set(struct lm_member *self,
+                  void (*fn)(const struct loam_collection *, void *),
+                  void *argument) {
     lm_member_inside(self);
     lm_lock_acquire(&watch.lock);
     watch.fn = fn;
