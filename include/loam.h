@@ -7,8 +7,8 @@
 //     struct node *n = loam_new(struct node);
 //
 // The parts: heap.h makes objects, type.h describes them, root.h keeps them,
-// thread.h is for unusual threads, collect.h for limits and figures, status.h
-// for why a call failed, barrier.h for implementers of languages.
+// thread.h is for unusual threads, collect.h for collections and figures,
+// limit.h for limits, status.h for why a call failed, barrier.h for implementers of languages.
 
 #ifndef LOAM_H
 #define LOAM_H
@@ -16,6 +16,7 @@
 #include <loam/barrier.h>
 #include <loam/collect.h>
 #include <loam/heap.h>
+#include <loam/limit.h>
 #include <loam/root.h>
 #include <loam/status.h>
 #include <loam/thread.h>

@@ -12,6 +12,9 @@
 #include "collect/collector.h"
 #include "collect/compact.h"
 #include "collect/cycle.h"
+#include "collect/last.h"
+#include "collect/level.h"
+#include "collect/limit.h"
 #include "collect/pace.h"
 #include "heap/freed.h"
 #include "heap/kind.h"
@@ -89,6 +92,11 @@ static void runtime_fork_done(bool in_child) {
         lm_compact_fork_child();
     }
     lm_world_fork_done(in_child);
+    if (in_child) {
+        lm_limit_fork_child();
+        lm_level_fork_child();
+        lm_last_fork_child();
+    }
     lm_cycle_fork_done(in_child);
 }
 
@@ -105,6 +113,9 @@ static void runtime_fork_child(void) {
 // After each collection.
 static void runtime_listen(const struct lm_cycle_event *event) {
     lm_collector_notice();
+    if (event->kind == LM_CYCLE_FULL || event->kind == LM_CYCLE_BESIDE) {
+        lm_level_note(event->live_bytes);
+    }
     lm_log_cycle(event);
 }
 
@@ -159,6 +170,7 @@ static bool runtime_set_up(void) {
     if (!runtime.has_settings) {
         lm_settings_read();
         lm_clock_init();
+        lm_limit_init("");
         runtime.has_settings = true;
     }
     lm_libc();

@@ -15,4 +15,5 @@ struct lm_settings lm_settings = {
     // (see collect/pace.c). Chosen by peak memory against bdwgc.
     .growth = 50,
     .check = LM_CHECK_DEFAULT,
+    .oom_spare = LM_OOM_SPARE_BYTES,
 };

@@ -17,6 +17,7 @@
 #include "base/config.h"
 #include "base/settings.h"
 #include "collect/dirty.h"
+#include "collect/room.h"
 #include "heap/kind.h"
 #include "mark/lines.h"
 #include "os/clock.h"
@@ -97,7 +98,8 @@ static size_t pace_budget(size_t live) {
     if (min > live && budget < min - live) {
         budget = min - live;
     }
-    return budget > PACE_LEAST_BYTES ? budget : PACE_LEAST_BYTES;
+    budget = budget > PACE_LEAST_BYTES ? budget : PACE_LEAST_BYTES;
+    return lm_room_cap(live, budget);
 }
 
 // Looks at how the time since the last collection was spent.
@@ -131,7 +133,8 @@ static void pace_set(void) {
 // Bytes allocated on the budget under way.
 static size_t pace_spent(void) {
     size_t left = lm_budget_left();
-    return pace.budget_bytes > left ? pace.budget_bytes - left : 0;
+    return (pace.budget_bytes > left ? pace.budget_bytes - left : 0) +
+           lm_budget_over();
 }
 
 uint64_t lm_pace_target_ns(void) {
@@ -203,7 +206,18 @@ static void pace_nursery(void) {
                             : pace.nursery_bytes;
     size_t min = __atomic_load_n(&lm_settings.heap_min, __ATOMIC_RELAXED);
     if (min > pace.live_bytes && pace.budget_bytes < min - pace.live_bytes) {
-        pace.budget_bytes = min - pace.live_bytes;
+        size_t wanted = min - pace.live_bytes;
+        pace.budget_bytes =
+            wanted < pace.growth_bytes ? wanted : pace.growth_bytes;
+    }
+}
+
+// What becomes old and what is young have to fit the room together.
+static void pace_share(void) {
+    if (lm_room_is_limited()) {
+        size_t half = pace.growth_bytes / 2;
+        pace.growth_bytes -=
+            half < pace.nursery_bytes ? half : pace.nursery_bytes;
     }
 }
 
@@ -211,6 +225,8 @@ void lm_pace_after(const struct lm_pace_event *e) {
     uint64_t now = lm_clock_ns();
     size_t spent = pace_spent();
     uint64_t since = now - pace.ended_ns;
+    lm_room_spend(spent, e->cpu_ns);
+    lm_room_after(e->used_bytes, pace.live_bytes + spent);
     pace_adapt(now - e->cost_ns, now);
     pace.live_bytes = pace.full_bytes = e->live_bytes;
     if (e->mark_ns > 100000) {
@@ -224,9 +240,11 @@ void lm_pace_after(const struct lm_pace_event *e) {
     pace.is_generational = pace_wants_generations();
     pace.is_begun = true;
     if (pace.is_generational) {
+        pace_share();
         pace_nursery();
     }
     pace_set();
+    lm_room_set_ceiling(e->live_bytes);
     bool is_beside = !pace.is_generational && lm_pace_is_concurrent();
     lm_budget_set_low(is_beside ? pace_low(since, spent) : 0);
     pace.ended_ns = now;
@@ -263,6 +281,7 @@ void lm_pace_after_minor(const struct lm_pace_event *e) {
     size_t kept =
         e->live_bytes > pace.live_bytes ? e->live_bytes - pace.live_bytes : 0;
     pace.live_bytes = e->live_bytes;
+    lm_room_spend(spent, e->cpu_ns);
     size_t freed = spent > kept ? (spent - kept) >> LM_PAGE_SHIFT : 0;
     bool is_miss = e->cost_ns / (freed + 1) * PACE_PRICE > pace.full_price;
     pace.misses = is_miss ? pace.misses + 1 : 0;
@@ -289,6 +308,7 @@ void lm_pace_init(void) {
     memset(&pace, 0, sizeof pace);
     pace.ended_ns = lm_clock_ns();
     pace.budget_bytes = pace.growth_bytes = pace_budget(0);
+    lm_room_set_ceiling(0);
     pace_set();
 }
 
@@ -296,6 +316,7 @@ void lm_pace_change(void) {
     size_t spent = pace_spent();
     pace.growth_bytes = pace_budget(pace.full_bytes);
     pace.budget_bytes = pace.growth_bytes;
+    lm_room_set_ceiling(pace.full_bytes);
     lm_budget_set(pace.budget_bytes > spent ? pace.budget_bytes - spent : 0,
                   pace.live_bytes);
 }
