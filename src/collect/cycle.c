@@ -173,7 +173,8 @@ static struct lm_pace_event cycle_count_live(struct lm_cycle_event *event,
         .cost_ns = lm_clock_ns() - began,
         .cpu_ns = lm_clock_thread_ns() - event->cpu_began_ns,
         .mark_ns = mark_ns,
-        .written_lines = event->first_lines};
+        .written_lines = event->first_lines,
+        .is_beside = event->kind == LM_CYCLE_BESIDE};
 }
 
 // Makes what is marked what is allocated, and decides what comes next.

@@ -58,7 +58,9 @@ static struct {
     size_t extra_bytes;   // the budget that the program's speed asks for
     size_t growth_bytes;  // what may become old until the next full one
     uint64_t ended_ns;    // the last collection
-    uint64_t mark_rate;   // bytes marked in a second
+    uint64_t mark_rate;   // bytes marked in a second, beside the program
+    bool has_rate;        // that was measured, and not in a stop
+    bool is_tight;        // a limit leaves no time to mark beside the program
     unsigned misses;      // minor collections in a row that freed little
     unsigned rest;        // full collections until generations are tried again
     unsigned retry;       // how many that was the last time
@@ -116,14 +118,17 @@ static void pace_adapt(uint64_t began_ns, uint64_t now) {
 
 // A marking beside the program should end when the budget does: it begins when
 // what is left is what the program will allocate meanwhile, and half as much.
-static size_t pace_low(uint64_t since_ns, size_t allocated) {
+static uint64_t pace_need(uint64_t since_ns, size_t allocated) {
     uint64_t micros = since_ns / 1000 + 1;
     uint64_t marking = pace.mark_rate
                            ? pace.live_bytes / (pace.mark_rate / 1000000 + 1)
                            : pace.live_bytes / 500;
-    uint64_t low = allocated / micros * (marking + 1000) / 2 * 3;
+    return allocated / micros * (marking + 1000) / 2 * 3;
+}
+
+static size_t pace_low(uint64_t need) {
     uint64_t most = pace.budget_bytes / 8 * 7;
-    return low < most ? (size_t)low + 1 : most;
+    return need < most ? (size_t)need + 1 : most;
 }
 
 static void pace_set(void) {
@@ -162,7 +167,7 @@ bool lm_pace_is_concurrent(void) {
     size_t live = pace.is_begun ? pace.live_bytes : pace_spent();
     return pace_concurrent() != LM_OFF &&
            (pace_concurrent() == LM_ON ||
-            (live >= LM_BESIDE_BYTES && pace_is_tracked())) &&
+            (!pace.is_tight && live >= LM_BESIDE_BYTES && pace_is_tracked())) &&
            lm_dirty_may_open();
 }
 
@@ -229,8 +234,9 @@ void lm_pace_after(const struct lm_pace_event *e) {
     lm_room_after(e->used_bytes, pace.live_bytes + spent);
     pace_adapt(now - e->cost_ns, now);
     pace.live_bytes = pace.full_bytes = e->live_bytes;
-    if (e->mark_ns > 100000) {
+    if (e->mark_ns > 100000 && (e->is_beside || !pace.has_rate)) {
         pace.mark_rate = e->live_bytes / (e->mark_ns / 1000) * 1000000;
+        pace.has_rate = e->is_beside;
     }
     pace.rest -= pace.rest > 0;
     pace.budget_bytes = pace.growth_bytes = pace_budget(e->live_bytes);
@@ -245,8 +251,12 @@ void lm_pace_after(const struct lm_pace_event *e) {
     }
     pace_set();
     lm_room_set_ceiling(e->live_bytes);
+    // What cannot end before the limit would be ended there in a long stop, and
+    // has by then kept alive what died meanwhile: better a short one at once.
+    uint64_t need = pace_need(since, spent);
+    pace.is_tight = lm_room_is_limited() && need > pace.budget_bytes;
     bool is_beside = !pace.is_generational && lm_pace_is_concurrent();
-    lm_budget_set_low(is_beside ? pace_low(since, spent) : 0);
+    lm_budget_set_low(is_beside ? pace_low(need) : 0);
     pace.ended_ns = now;
 }
 
@@ -273,7 +283,7 @@ void lm_pace_give_up(void) {
     pace.budget_bytes = pace.budget_bytes > PACE_LEAST_BYTES ? pace.budget_bytes
                                                              : PACE_LEAST_BYTES;
     pace_set();
-    lm_budget_set_low(pace.budget_bytes / 2);
+    lm_budget_set_low(lm_pace_is_concurrent() ? pace.budget_bytes / 2 : 0);
 }
 
 void lm_pace_after_minor(const struct lm_pace_event *e) {

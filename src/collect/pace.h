@@ -19,6 +19,7 @@ struct lm_pace_event {
     uint64_t cost_ns; // of the program's time, or of a processor's beside it
     uint64_t mark_ns; // from its beginning to its end
     size_t written_lines; // while a marking beside the program ran
+    bool is_beside;       // it marked beside the program
 };
 
 // lm_pace_after sets the budget after a collection of all that ended now.
