@@ -97,8 +97,8 @@ int loam_on_pressure(unsigned percent, loam_pressure_fn *fn, void *argument);
 //   threads  any       collects  never       cost  about 100 ns
 int loam_on_pressure_remove(loam_pressure_fn *fn, void *argument);
 
-// loam_oom_handler is called when an allocation of so many bytes finds no room
-// after everything else was tried. It returns 0 when there is nothing that it
+// loam_oom_handler is called when an allocation of so many bytes (small sizes are
+// rounded up) finds no room after everything else was tried. It returns 0 when there is nothing that it
 // could let go of, and the allocation fails; otherwise there is a collection and
 // another try, at most 64 of them for one allocation.
 typedef int loam_oom_handler(size_t bytes, void *argument);
