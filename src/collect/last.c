@@ -7,7 +7,8 @@
 //   the program's handler lets go of what it can       loam_oom_handler_set
 //
 // each with a full collection behind it, and as soon as there is room that is
-// the end. One thread at a time takes these steps: who waits for its turn may
+// the end. Before all that comes another collection, if the last one has left
+// room: then other threads have been quicker. One thread at a time takes these steps: who waits for its turn may
 // find that it need not.
 //
 // The handler may leave by longjmp, and nobody tells us. So a turn remembers
@@ -19,6 +20,7 @@
 #include "collect/last.h"
 
 #include "base/check.h"
+#include "base/config.h"
 #include "collect/compact.h"
 #include "collect/cycle.h"
 #include "heap/run.h"
@@ -35,6 +37,9 @@
 
 // A handler that says "again" is believed so often for one allocation.
 #define LAST_TRIES 64
+
+// Collections for one allocation whose room other threads have taken.
+#define LAST_ROUNDS 4
 
 // Words on the stack that show whether the frame is still there.
 #define LAST_MARK_WORDS 16
@@ -181,6 +186,24 @@ static bool last_collect(struct lm_member *self, const struct lm_last *wish) {
     return wish->attempt(wish->argument);
 }
 
+// Whether a small object should have found room after the last collection.
+static bool last_had_room(const struct lm_last *wish) {
+    size_t max = __atomic_load_n(&lm_settings.heap_max, __ATOMIC_RELAXED);
+    struct lm_cycle_figures f;
+    lm_cycle_figures_get(&f);
+    return wish->bytes <= LM_BLOCK_BYTES && max &&
+           f.live_bytes < max - max / 32;
+}
+
+static bool last_again(struct lm_member *self, const struct lm_last *wish) {
+    for (unsigned i = 0; i < LAST_ROUNDS && last_had_room(wish); i++) {
+        if (last_collect(self, wish)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool last_listeners(struct lm_member *self, const struct lm_last *wish) {
     for (unsigned i = 0; i < last.listener_count; i++) {
         lm_member_outside(self);
@@ -236,7 +259,7 @@ bool lm_last_resort(struct lm_member *self, const struct lm_last *wish) {
     bool has_turn = turn_take(self, &turn);
     bool ok = wish->attempt(wish->argument);
     if (has_turn) {
-        ok = ok || last_listeners(self, wish) || last_compact(self, wish) ||
+        ok = ok || last_again(self, wish) || last_listeners(self, wish) || last_compact(self, wish) ||
              last_handler(self, wish);
         turn_give(self, &turn);
     }
