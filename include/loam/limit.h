@@ -106,8 +106,8 @@ typedef int loam_oom_handler(size_t bytes, void *argument);
 // loam_oom_handler_set sets the handler, NULL for none. It runs on the thread
 // that allocates, and on one thread at a time. What it allocates may pass the
 // largest heap by loam_oom_spare_get() bytes. It may leave by longjmp; its turn
-// then ends when the thread allocates next, or exits, and others that run out
-// of memory until then are refused after waiting for two seconds. The argument
+// then ends when the thread allocates next, or exits. Others that run out of
+// memory meanwhile are refused when one handler has run for two seconds. The argument
 // is kept alive.
 //
 //   threads  any       collects  never       cost  about 100 ns

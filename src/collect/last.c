@@ -15,7 +15,7 @@
 // where on the stack it began: when its thread allocates from above that place,
 // or when what was written there is gone, it has left (last_has_left). A thread
 // that ended is asked of the system. Until then others wait, but not for ever:
-// after LAST_WAIT_NS they are refused.
+// when one handler has run for LAST_WAIT_NS they are refused.
 
 #include "collect/last.h"
 
@@ -30,8 +30,8 @@
 
 #include <stdint.h>
 
-// How long the turn of another is waited for, and how often it is asked whether
-// that thread is still there.
+// How long the handler of another is waited for, and how often it is asked
+// whether that thread is still there.
 #define LAST_WAIT_NS UINT64_C(2000000000)
 #define LAST_LOOK_NS UINT64_C(10000000)
 
@@ -59,7 +59,8 @@ static struct {
     pid_t thread;                  // the owner's; written before it
     // Hidden, so that a frame's address is no pointer to what lies there later.
     uintptr_t hidden_turn; // atomic
-    uintptr_t number;      // of the turn, and what its mark holds
+    uintptr_t number;      // of the turn, and what its mark holds; atomic
+    bool is_asking;        // the handler runs, or has left; atomic
 } last;
 
 void lm_last_listen(lm_last_listener *listener) {
@@ -90,6 +91,7 @@ bool lm_last_is_turn_of(const struct lm_member *self) {
 static void turn_free(void) {
     __atomic_store_n(&last.owner, NULL, __ATOMIC_RELAXED);
     __atomic_store_n(&last.hidden_turn, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&last.is_asking, false, __ATOMIC_RELAXED);
     __atomic_store_n(&last.is_taken, 0, __ATOMIC_RELEASE);
     lm_futex_wake(&last.is_taken, 1);
 }
@@ -100,9 +102,9 @@ static bool turn_try(struct lm_member *self, struct turn *turn) {
                                      __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
         return false;
     }
-    last.number += 2;
+    uintptr_t number = __atomic_add_fetch(&last.number, 2, __ATOMIC_RELAXED);
     for (unsigned i = 0; i < LAST_MARK_WORDS; i++) {
-        turn->mark[i] = last.number;
+        turn->mark[i] = number;
     }
     last.thread = self->id;
     __atomic_store_n(&last.hidden_turn, ~(uintptr_t)turn, __ATOMIC_RELAXED);
@@ -122,20 +124,34 @@ static void turn_look(void) {
     }
 }
 
-// False when another has had it for too long.
-static bool turn_take(struct lm_member *self, struct turn *turn) {
-    uint64_t until = lm_clock_ns() + LAST_WAIT_NS;
-    bool ok = turn_try(self, turn);
-    if (ok) {
-        return true;
-    }
-    lm_member_retreat(self);
-    while (!ok && lm_clock_ns() < until) {
+// Until it is ours, or one handler has run for too long.
+static bool turn_wait(struct lm_member *self, struct turn *turn) {
+    uint64_t since = lm_clock_ns();
+    uintptr_t number = 0;
+    while (lm_clock_ns() - since < LAST_WAIT_NS) {
         lm_futex_wait(&last.is_taken, 1, LAST_LOOK_NS);
         turn_look();
-        ok = turn_try(self, turn);
+        if (turn_try(self, turn)) {
+            return true;
+        }
+        uintptr_t now = __atomic_load_n(&last.number, __ATOMIC_RELAXED);
+        if (now != number ||
+            !__atomic_load_n(&last.is_asking, __ATOMIC_RELAXED)) {
+            since = lm_clock_ns();
+            number = now;
+        }
     }
-    lm_member_resume(self);
+    return false;
+}
+
+// False when another has had it for too long.
+static bool turn_take(struct lm_member *self, struct turn *turn) {
+    bool ok = turn_try(self, turn);
+    if (!ok) {
+        lm_member_retreat(self);
+        ok = turn_wait(self, turn);
+        lm_member_resume(self);
+    }
     return ok;
 }
 
@@ -235,9 +251,11 @@ static bool last_ask(struct lm_member *self, size_t bytes) {
         return false;
     }
     lm_run_let_spare(true);
+    __atomic_store_n(&last.is_asking, true, __ATOMIC_RELAXED);
     lm_member_outside(self);
     bool is_again = handler(bytes, argument) != 0;
     lm_member_inside(self);
+    __atomic_store_n(&last.is_asking, false, __ATOMIC_RELAXED);
     lm_run_let_spare(false);
     return is_again;
 }

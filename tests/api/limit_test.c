@@ -318,6 +318,18 @@ static void scene_handler_ends_its_thread(void) {
     puts("ended");
 }
 
+// Who has jumped out waits for another, and does not allocate meanwhile.
+static void scene_handler_jumps_and_waits(void) {
+    static size_t count;
+    pthread_t thread;
+    loam_oom_handler_set(handler_jumps, &count);
+    must(fill_or_jump());
+    must(pthread_create(&thread, NULL, fill_own_wall, NULL) == 0);
+    must(pthread_join(thread, NULL) == 0);
+    must(count == 1);
+    puts("not for ever");
+}
+
 static int handler_writes(size_t bytes, void *argument) {
     char **text = argument;
     // Some blocks beyond the maximum, and no more.
@@ -482,6 +494,7 @@ static const struct scene scenes[] = {
     {"handler_lets_go", scene_handler_lets_go},
     {"handler_promises", scene_handler_promises},
     {"handler_jumps", scene_handler_jumps},
+    {"handler_jumps_and_waits", scene_handler_jumps_and_waits},
     {"handler_ends_its_thread", scene_handler_ends_its_thread},
     {"handler_allocates", scene_handler_allocates},
     {"handler_forks", scene_handler_forks},
@@ -572,6 +585,12 @@ static void a_handler_that_only_promises_is_believed_so_often(void **state) {
 static void a_handler_may_leave_by_longjmp(void **state) {
     (void)state;
     expect(play("handler_jumps", "LOAM_HEAP_MAX=24M", NULL), 0, "jumped");
+}
+
+static void a_handler_that_jumps_holds_nobody_up_for_ever(void **state) {
+    (void)state;
+    expect(play("handler_jumps_and_waits", "LOAM_HEAP_MAX=24M", NULL), 0,
+           "not for ever");
 }
 
 static void a_handler_may_end_its_thread(void **state) {
@@ -865,6 +884,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_handler_that_lets_go_is_rewarded),
         cmocka_unit_test(a_handler_that_only_promises_is_believed_so_often),
         cmocka_unit_test(a_handler_may_leave_by_longjmp),
+        cmocka_unit_test(a_handler_that_jumps_holds_nobody_up_for_ever),
         cmocka_unit_test(a_handler_may_end_its_thread),
         cmocka_unit_test(a_handler_has_a_little_memory_to_spare),
         cmocka_unit_test(a_handler_may_fork),
