@@ -86,9 +86,10 @@ int loam_on_pressure(unsigned percent, loam_pressure_fn *fn, void *argument) {
     bool ok = lm_level_add(percent, fn, argument);
     lm_member_outside(self);
     if (!ok) {
-        lm_status_set(LOAM_BAD_ARGUMENT,
-                      "bad argument: there are 16 functions of loam_on_pressure "
-                      "already; remove one with loam_on_pressure_remove");
+        lm_status_set(
+            LOAM_BAD_ARGUMENT,
+            "bad argument: there are 16 functions of loam_on_pressure "
+            "already; remove one with loam_on_pressure_remove");
     }
     return ok ? 0 : -1;
 }

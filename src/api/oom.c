@@ -57,15 +57,14 @@ static void explain_full(size_t bytes, const char *types) {
     size_t max = __atomic_load_n(&lm_settings.heap_max, __ATOMIC_RELAXED);
     struct lm_cycle_figures f;
     lm_cycle_figures_get(&f);
-    lm_status_set(LOAM_HEAP_FULL,
-                  "heap full: asked for %zu bytes (%B), while %B are used, of "
-                  "which %B were alive after a full collection, and %B are "
-                  "allowed%s%s; let go of objects, or raise LOAM_HEAP_MAX",
-                  bytes, bytes, lm_run_used() << LM_BLOCK_SHIFT, f.live_bytes,
-                  max,
-                  lm_limit_is_container() ? " in a container with this limit"
-                                          : "",
-                  types);
+    lm_status_set(
+        LOAM_HEAP_FULL,
+        "heap full: asked for %zu bytes (%B), while %B are used, of "
+        "which %B were alive after a full collection, and %B are "
+        "allowed%s%s; let go of objects, or raise LOAM_HEAP_MAX",
+        bytes, bytes, lm_run_used() << LM_BLOCK_SHIFT, f.live_bytes, max,
+        lm_limit_is_container() ? " in a container with this limit" : "",
+        types);
 }
 
 static void explain_refused(size_t bytes, const char *types) {

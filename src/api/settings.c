@@ -107,7 +107,8 @@ static bool parse_share(const char *text, struct lm_share *share) {
     const char *rest;
     if (parse_number(text, UINT64_MAX, &percent, &rest) &&
         strcmp(rest, "%") == 0) {
-        *share = (struct lm_share){.percent = (unsigned)percent, .is_set = true};
+        *share =
+            (struct lm_share){.percent = (unsigned)percent, .is_set = true};
         return percent >= 1 && percent <= 100;
     }
     *share = (struct lm_share){.is_set = true};
@@ -316,7 +317,8 @@ static const struct {
     {"LOAM_GROWTH", set_growth,
      "a percentage from 1 to 100000: what may be allocated between "
      "collections over what is alive"},
-    {"LOAM_LOG", set_log, "a list of what to log, with commas: gc, track, limits"},
+    {"LOAM_LOG", set_log,
+     "a list of what to log, with commas: gc, track, limits"},
     {"LOAM_TRACK", set_track, "auto, kernel, barrier, mprotect or none"},
     {"LOAM_CONCURRENT", set_concurrent, "auto, on or off"},
     {"LOAM_GENERATIONS", set_generations, "auto, on or off"},

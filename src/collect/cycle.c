@@ -54,9 +54,9 @@ static struct {
 } cycle;
 
 const char *lm_cause_name(enum lm_cause cause) {
-    static const char *const names[] = {"growth",    "soft limit", "heap maximum",
-                                        "no memory", "request",    "torture",
-                                        "exit"};
+    static const char *const names[] = {
+        "growth",  "soft limit", "heap maximum", "no memory",
+        "request", "torture",    "exit"};
     return names[cause];
 }
 
@@ -167,14 +167,14 @@ static struct lm_pace_event cycle_count_live(struct lm_cycle_event *event,
         event->live_bytes += lm_kinds[kind].live_bytes;
         event->live_count += lm_kinds[kind].live_count;
     }
-    return (struct lm_pace_event){
-        .live_bytes = event->live_bytes,
-        .used_bytes = lm_run_used() << LM_BLOCK_SHIFT,
-        .cost_ns = lm_clock_ns() - began,
-        .cpu_ns = lm_clock_thread_ns() - event->cpu_began_ns,
-        .mark_ns = mark_ns,
-        .written_lines = event->first_lines,
-        .is_beside = event->kind == LM_CYCLE_BESIDE};
+    return (struct lm_pace_event){.live_bytes = event->live_bytes,
+                                  .used_bytes = lm_run_used() << LM_BLOCK_SHIFT,
+                                  .cost_ns = lm_clock_ns() - began,
+                                  .cpu_ns = lm_clock_thread_ns() -
+                                            event->cpu_began_ns,
+                                  .mark_ns = mark_ns,
+                                  .written_lines = event->first_lines,
+                                  .is_beside = event->kind == LM_CYCLE_BESIDE};
 }
 
 // Makes what is marked what is allocated, and decides what comes next.

@@ -50,7 +50,7 @@ struct lm_cycle_event {
     unsigned rounds;    // over written pages, beside the program
     unsigned stops;     // that it took to end that
     unsigned markers;
-    uint64_t cpu_ns; // spent collecting since the start of the process
+    uint64_t cpu_ns;       // spent collecting since the start of the process
     uint64_t cpu_began_ns; // of the collecting thread
 };
 

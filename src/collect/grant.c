@@ -135,8 +135,8 @@ static enum lm_refill grant_full(struct lm_member *self,
     }
     if (refill_is_no(r)) {
         struct attempt a = {self, wish, object, r};
-        size_t bytes = wish->bytes ? wish->bytes
-                                   : lm_kinds[wish->kind].cell_bytes;
+        size_t bytes =
+            wish->bytes ? wish->bytes : lm_kinds[wish->kind].cell_bytes;
         lm_last_resort(self, &(struct lm_last){bytes, grant_attempt, &a});
         r = a.result;
     }

@@ -167,8 +167,8 @@ static void turn_give(const struct lm_member *self, struct turn *turn) {
     }
 }
 
-LM_NO_SANITIZE __attribute__((noinline)) static bool
-last_has_left(const struct lm_member *self) {
+LM_NO_SANITIZE __attribute__((noinline)) static bool last_has_left(
+    const struct lm_member *self) {
     uintptr_t here = (uintptr_t)__builtin_frame_address(0);
     uintptr_t there = ~__atomic_load_n(&last.hidden_turn, __ATOMIC_RELAXED);
     const struct turn *turn = (const struct turn *)there; // NOLINT
@@ -277,8 +277,8 @@ bool lm_last_resort(struct lm_member *self, const struct lm_last *wish) {
     bool has_turn = turn_take(self, &turn);
     bool ok = wish->attempt(wish->argument);
     if (has_turn) {
-        ok = ok || last_again(self, wish) || last_listeners(self, wish) || last_compact(self, wish) ||
-             last_handler(self, wish);
+        ok = ok || last_again(self, wish) || last_listeners(self, wish) ||
+             last_compact(self, wish) || last_handler(self, wish);
         turn_give(self, &turn);
     }
     return ok;

@@ -38,7 +38,8 @@ static struct {
 } levels;
 
 // A function that allocates does not start another.
-static __thread bool level_is_telling __attribute__((tls_model("initial-exec")));
+static __thread bool level_is_telling
+    __attribute__((tls_model("initial-exec")));
 
 bool lm_level_add(unsigned percent, lm_level_fn *fn, void *argument) {
     bool ok = false;

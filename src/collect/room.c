@@ -98,9 +98,8 @@ void lm_room_after(size_t used_bytes, size_t accounted_bytes) {
     size_t loose =
         used_bytes > accounted_bytes ? used_bytes - accounted_bytes : 0;
     // Down slowly: too much of a guess costs a little time, too little a stop.
-    room.loose_bytes = loose > room.loose_bytes
-                           ? loose
-                           : room.loose_bytes / 4 * 3 + loose / 4;
+    room.loose_bytes =
+        loose > room.loose_bytes ? loose : room.loose_bytes / 4 * 3 + loose / 4;
     room_price();
 }
 

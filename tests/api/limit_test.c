@@ -333,8 +333,8 @@ static void scene_handler_jumps_and_waits(void) {
 static int handler_writes(size_t bytes, void *argument) {
     char **text = argument;
     // Some blocks beyond the maximum, and no more.
-    *text = loam_printf("no room for %zu bytes, after %s", bytes,
-                        loam_version());
+    *text =
+        loam_printf("no room for %zu bytes, after %s", bytes, loam_version());
     must(*text != NULL);
     must(loam_alloc(8000) != NULL && loam_alloc(3 * 8192) != NULL);
     must(loam_alloc(MIB) == NULL);
@@ -534,8 +534,8 @@ static void a_soft_limit_gives_way_before_all_is_collecting(void **state) {
     (void)state;
     const char *const ways[] = {"LOAM_CONCURRENT=auto", "LOAM_CONCURRENT=off"};
     for (size_t i = 0; i < COUNT_OF(ways); i++) {
-        const struct outcome *o = play("soft_does_not_fit",
-                                       "LOAM_SOFT_LIMIT=16M", ways[i]);
+        const struct outcome *o =
+            play("soft_does_not_fit", "LOAM_SOFT_LIMIT=16M", ways[i]);
         expect(o, 0, "percent");
         // Half of it, but for what a measured rate is late, and for checks
         // after a collection; without a cap it is 91.
@@ -613,7 +613,7 @@ static void a_handler_may_fork(void **state) {
 static void limits_bear_torture(void **state) {
     (void)state;
     const char *const settings[] = {
-        "LOAM_TORTURE=refuse:3",  "LOAM_TORTURE=refuse:7",
+        "LOAM_TORTURE=refuse:3", "LOAM_TORTURE=refuse:7",
         "LOAM_TORTURE=refuse:20", "LOAM_TORTURE=collect:50",
         "LOAM_TORTURE=refuse:5,collect:50,yield:7"};
     for (size_t i = 0; i < COUNT_OF(settings); i++) {
@@ -680,8 +680,8 @@ static void the_dump_tells_the_biggest_type_first(void **state) {
 
 static void a_dump_that_cannot_be_written_is_reported(void **state) {
     (void)state;
-    const struct outcome *o = play("fill", "LOAM_HEAP_MAX=8M",
-                                   "LOAM_DUMP_ON_OOM=/nowhere/at/all");
+    const struct outcome *o =
+        play("fill", "LOAM_HEAP_MAX=8M", "LOAM_DUMP_ON_OOM=/nowhere/at/all");
     expect(o, 0, "full");
     assert_non_null(strstr(o->err, "LOAM_DUMP_ON_OOM=/nowhere/at/all"));
 }

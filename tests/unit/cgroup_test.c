@@ -135,7 +135,8 @@ static void a_group_that_has_gone_leaves_those_above(void **state) {
 
 static void strange_lines_name_no_group(void **state) {
     (void)state;
-    put("/proc/self/cgroup", "\n:\n0:\nrubbish\n7:cpu,cpuacct:/x\n0::relative\n");
+    put("/proc/self/cgroup",
+        "\n:\n0:\nrubbish\n7:cpu,cpuacct:/x\n0::relative\n");
     expect(SIZE_MAX, SIZE_MAX, "names none for memory");
     assert_int_equal(group.version, LM_CGROUP_NONE);
 }
