@@ -147,6 +147,7 @@ static void a_service_that_does_not_fit_fails_now_and_then(void **state) {
     size_t live = live_bytes();
     loam_oom_handler_set(handler_counts, &asked);
     loam_heap_max_set(live / 10 * 7);
+    assert_null(loam_alloc_leaf(live));
     size_t failed = serve("a_service_that_does_not_fit", 2000);
     assert_true(asked > 0);
     print_message("asked %zu times, failed %zu times\n", asked, failed);

@@ -67,6 +67,7 @@ static void what_is_softly_held_goes_before_an_allocation_fails(void **state) {
     (void)state;
     loam_heap_max_set(16 * MIB);
     fill_softly(40);
+    stack_clear();
     uint64_t before = full_count();
     char *volatile p = loam_alloc(10 * MIB);
     assert_non_null(p);
