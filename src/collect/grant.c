@@ -18,6 +18,7 @@
 #include "collect/last.h"
 #include "collect/level.h"
 #include "collect/pace.h"
+#include "heap/run.h"
 #include "os/thread.h"
 #include "world/stop.h"
 
@@ -75,9 +76,12 @@ static bool grant_request(struct lm_member *self) {
 }
 
 // The budget is spent. A marking beside the program is not waited for: it ends
-// soon, or is begun now; but it may be some time until its thread runs.
+// soon, or is begun now; but it may be some time until its thread runs. At the
+// soft limit there is no time.
 static void grant_budget(struct lm_member *self, uint64_t seen) {
-    if (lm_cycle_is_beside()) {
+    if (lm_run_is_high(LM_STASH_BLOCKS)) {
+        grant_collect(self, LM_CYCLE_FULL, LM_CAUSE_SOFT, seen);
+    } else if (lm_cycle_is_beside()) {
         grant_pace(self);
     } else if (!lm_pace_wants_full()) {
         grant_collect(self, LM_CYCLE_MINOR, LM_CAUSE_GROWTH, seen);

@@ -287,9 +287,9 @@ bool lm_last_resort(struct lm_member *self, const struct lm_last *wish) {
 // Of the threads only this one is left.
 void lm_last_fork_child(void) {
     lm_lock_reset(&last.lock);
-    if (!lm_last_is_turn_of(lm_self)) {
-        turn_free();
-    } else {
+    if (lm_self && lm_last_is_turn_of(lm_self)) {
         last.thread = lm_self->id;
+    } else {
+        turn_free();
     }
 }
