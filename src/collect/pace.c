@@ -253,9 +253,12 @@ void lm_pace_after(const struct lm_pace_event *e) {
     lm_room_set_ceiling(e->live_bytes);
     // What cannot end before the limit would be ended there in a long stop, and
     // has by then kept alive what died meanwhile: better a short one at once.
+    // Nor must one end before the budget does that pays for it.
     uint64_t need = pace_need(since, spent);
-    pace.is_tight = lm_room_is_limited() && need > pace.budget_bytes;
-    bool is_beside = !pace.is_generational && lm_pace_is_concurrent();
+    pace.is_tight = lm_room_is_limited() &&
+                    (lm_room_gives_way() || need > pace.budget_bytes);
+    bool is_beside =
+        !pace.is_generational && !pace.is_tight && lm_pace_is_concurrent();
     lm_budget_set_low(is_beside ? pace_low(need) : 0);
     pace.ended_ns = now;
 }

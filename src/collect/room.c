@@ -40,6 +40,7 @@ static struct {
     uint64_t helper_ns;
     uint64_t looked_ns; // at the system
     bool is_pressed;    // atomic
+    bool gives_way;     // the limit leaves less than a collection costs
 } room;
 
 static size_t room_setting(const size_t *setting) {
@@ -117,8 +118,13 @@ size_t lm_room_cap(size_t live_bytes, size_t budget_bytes) {
     if (__atomic_load_n(&room.is_pressed, __ATOMIC_RELAXED)) {
         left = left < budget_bytes / 2 ? left : budget_bytes / 2;
     }
-    left = left > room_least() ? left : room_least();
+    room.gives_way = left < room_least();
+    left = room.gives_way ? room_least() : left;
     return budget_bytes < left ? budget_bytes : left;
+}
+
+bool lm_room_gives_way(void) {
+    return room.gives_way;
 }
 
 void lm_room_set_ceiling(size_t live_bytes) {

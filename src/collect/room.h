@@ -24,6 +24,9 @@ void lm_room_after(size_t used_bytes, size_t accounted_bytes);
 // collecting would take more than half of the processor's time.
 size_t lm_room_cap(size_t live_bytes, size_t budget_bytes);
 
+// lm_room_gives_way says whether the last budget was that least.
+bool lm_room_gives_way(void);
+
 // lm_room_set_ceiling tells the pool of blocks where the soft limit is now.
 void lm_room_set_ceiling(size_t live_bytes);
 

@@ -285,7 +285,7 @@ void lm_cgroup_read(const char *root, struct lm_cgroup *g) {
     struct lines l;
     struct mount m;
     struct climb c = {0};
-    char path[LM_CGROUP_PATH];
+    char path[LM_CGROUP_PATH] = "";
     *g = (struct lm_cgroup){.max = SIZE_MAX, .high = SIZE_MAX};
     if (!lines_open(&l, root, "/proc/self/cgroup")) {
         lm_format(g->why, sizeof g->why,

