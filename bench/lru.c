@@ -149,6 +149,9 @@ static void cache_evict(struct cache *cache) {
     }
     *at = entry->chain;
     entry_unlink(cache, entry);
+    // A stale word that is taken for a pointer to it should not keep all that
+    // came after it.
+    entry->chain = entry->newer = entry->older = NULL;
     cache->bytes -= entry_bytes(entry);
     cache->entry_count--;
     FREE_EXPLICIT(entry->key);

@@ -7,10 +7,10 @@
 //     struct node *n = loam_new(struct node);
 //
 // The parts: heap.h makes objects, type.h describes them, root.h keeps them,
-// thread.h is for unusual threads, collect.h for limits and figures, status.h
-// for why a call failed, barrier.h for implementers of languages. About lifetimes:
-// weak.h and weak_map.h refer without keeping, finalize.h is for the end,
-// garbage.h to look at what has died.
+// thread.h is for unusual threads, collect.h for collections and figures,
+// limit.h for limits, status.h for why a call failed, barrier.h for implementers
+// of languages. About lifetimes: weak.h and weak_map.h refer without keeping,
+// finalize.h is for the end, garbage.h to look at what has died.
 
 #ifndef LOAM_H
 #define LOAM_H
@@ -20,6 +20,7 @@
 #include <loam/finalize.h>
 #include <loam/garbage.h>
 #include <loam/heap.h>
+#include <loam/limit.h>
 #include <loam/root.h>
 #include <loam/status.h>
 #include <loam/thread.h>

@@ -34,6 +34,12 @@ def pause_growth(session):
     return pauses[-1] / pauses[0] if len(pauses) > 1 else None
 
 
+def at_limit(session):
+    limited = session.figure("limited", "loam", "wall_s")
+    free = session.figure("lru", "loam", "wall_s")
+    return limited / free if limited and free else None
+
+
 def worst_peak(against):
     def reach(session):
         ratios = [session.ratio(name, "loam", against, "peak_kb")
@@ -60,6 +66,8 @@ TARGETS = [
     figure("LRU service, 250 MiB: 99 % of pauses, ms", 1, "lru",
            "pause_p99_ms"),
     Target("longest pause, largest heap against 64 MiB", 1.5, pause_growth),
+    Target("LRU service at 1.2 of what is alive: wall against no limit", 1.43,
+           at_limit),
     ratio("LRU service: wall against glibc", 1.15, "lru", "glibc"),
     ratio("LRU service, closed loop: 99.9 % latency against glibc", 1.2, "lru",
           "glibc", "p999_us"),

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <loam.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,6 +172,44 @@ static void guide_coroutines(void) {
 
 // ---- Limits -----------------------------------------------------------------
 
+struct cache {
+    char *pictures;
+};
+LOAM_TYPE(struct cache, pictures)
+
+// Called when 80 percent of the limit are alive, on a thread that allocates.
+static void cache_shrink(unsigned percent, void *argument) {
+    struct cache *cache = argument;
+    fprintf(stderr, "%u %% of the heap are alive\n", percent);
+    cache->pictures = NULL; // they can be read again
+}
+
+static int cache_give_up(size_t bytes, void *argument) {
+    struct cache *cache = argument;
+    (void)bytes;
+    bool had_some = cache->pictures != NULL;
+    cache->pictures = NULL;
+    return had_some; // try again, or let it fail
+}
+
+static void guide_pressure(void) {
+    struct cache *cache = loam_new(struct cache);
+    loam_heap_max_set_percent(75);
+    loam_soft_limit_set_percent(60);
+    loam_heap_max_set((size_t)64 << 20);
+    cache->pictures = loam_alloc_leaf((size_t)55 << 20);
+    loam_on_pressure(80, cache_shrink, cache);
+    loam_collect();
+    assert(cache->pictures == NULL);
+    loam_on_pressure_remove(cache_shrink, cache);
+    cache->pictures = loam_alloc_leaf((size_t)40 << 20);
+    loam_oom_handler_set(cache_give_up, cache);
+    char *other = loam_alloc_leaf((size_t)40 << 20);
+    assert(other != NULL && cache->pictures == NULL);
+    loam_oom_handler_set(NULL, NULL);
+    loam_soft_limit_set(0);
+}
+
 static void guide_limits(void) {
     loam_heap_max_set((size_t)64 << 20);
     char *p = loam_alloc_leaf((size_t)1 << 30);
@@ -214,5 +253,6 @@ int main(void) {
     guide_coroutines();
     guide_stores();
     guide_limits();
+    guide_pressure();
     return 0;
 }

@@ -258,6 +258,12 @@ static enum lm_refill block_find(struct lm_cache *cache, uint32_t kind,
     bool is_clean;
     enum lm_zone zone = lm_kind_zone(&lm_kinds[kind]);
     struct lm_stash *stash = &cache->stash[zone];
+    if (stash->count == 0 && !can_exceed && lm_run_is_high(LM_STASH_BLOCKS)) {
+        lm_sweep_rest();
+        if (lm_run_is_high(LM_STASH_BLOCKS)) {
+            return LM_REFILL_HIGH;
+        }
+    }
     if (stash->count == 0 && heap_is_large()) {
         lm_sweep_some(CACHE_SWEEP_BLOCKS, NULL);
     }

@@ -63,6 +63,7 @@ struct lm_cache {
 enum lm_refill {
     LM_REFILL_OK,
     LM_REFILL_BUDGET,  // a collection is due
+    LM_REFILL_HIGH,    // the soft limit is reached
     LM_REFILL_LIMIT,   // the heap's maximum is reached
     LM_REFILL_REFUSED, // the system gave no memory
 };

@@ -55,6 +55,12 @@ enum lm_refill lm_large_new(uint32_t kind, size_t bytes, size_t align,
     if (!can_exceed && lm_budget_left() == 0) {
         return LM_REFILL_BUDGET;
     }
+    if (!can_exceed && lm_run_is_high(count)) {
+        lm_sweep_rest();
+        if (lm_run_is_high(count)) {
+            return LM_REFILL_HIGH;
+        }
+    }
     enum lm_run_result r =
         large_take(count, align_blocks, lm_kind_zone(k), &run);
     if (r != LM_RUN_OK) {

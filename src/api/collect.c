@@ -3,12 +3,14 @@
 
 #include <loam/collect.h>
 
+#include "api/oom.h"
 #include "api/runtime.h"
 #include "base/settings.h"
 #include "collect/collector.h"
 #include "collect/compact.h"
 #include "collect/cycle.h"
 #include "collect/dirty.h"
+#include "collect/level.h"
 #include "collect/pace.h"
 #include "collect/verify.h"
 #include "os/track.h"
@@ -26,6 +28,7 @@ void loam_collect(void) {
                          (lm_roll_count() > 1 && lm_pace_is_concurrent());
         lm_cycle_collect(is_beside ? LM_CYCLE_BESIDE : LM_CYCLE_FULL,
                          LM_CAUSE_REQUEST, 0);
+        lm_level_tell();
     }
 }
 
@@ -50,6 +53,7 @@ size_t loam_compact(void) {
     } else {
         lm_compact_run();
     }
+    lm_level_tell();
     return lm_collector_release();
 }
 
@@ -63,7 +67,8 @@ void loam_on_collection(void (*fn)(const struct loam_collection *, void *),
 
 void loam_heap_max_set(size_t bytes) {
     lm_runtime_init();
-    __atomic_store_n(&lm_settings.heap_max, bytes, __ATOMIC_RELAXED);
+    lm_oom_set_limits(&(struct lm_share){.bytes = bytes, .is_set = true}, NULL,
+                      LM_ON);
 }
 
 size_t loam_heap_max_get(void) {

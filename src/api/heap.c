@@ -5,6 +5,7 @@
 
 #include "alloc/cache.h"
 #include "alloc/large.h"
+#include "api/oom.h"
 #include "api/runtime.h"
 #include "api/status.h"
 #include "base/check.h"
@@ -34,29 +35,6 @@ void loam_shutdown(void) {
 }
 
 // ---- Failing -------------------------------------------------------------------
-
-static void *fail_full(size_t bytes) {
-    size_t max = __atomic_load_n(&lm_settings.heap_max, __ATOMIC_RELAXED);
-    struct lm_cycle_figures f;
-    lm_cycle_figures_get(&f);
-    lm_status_set(LOAM_HEAP_FULL,
-                  "heap full: asked for %zu bytes (%B), while %B are used, of "
-                  "which %B were alive after a full collection, and %B are "
-                  "allowed; let go of objects, or raise LOAM_HEAP_MAX",
-                  bytes, bytes, lm_run_used() << LM_BLOCK_SHIFT, f.live_bytes,
-                  max);
-    return NULL;
-}
-
-static void *fail_refused(size_t bytes) {
-    lm_status_set(LOAM_NO_MEMORY,
-                  "no memory: asked for %zu bytes (%B), while %B are used; the "
-                  "system gave no more even after a full collection; look at "
-                  "ulimit -v, the container's limit and LOAM_RESERVE (%B)",
-                  bytes, bytes, lm_run_used() << LM_BLOCK_SHIFT,
-                  lm_space.reserved_bytes);
-    return NULL;
-}
 
 static void *fail_too_large(size_t bytes) {
     lm_status_set(LOAM_TOO_LARGE,
@@ -104,9 +82,7 @@ static void *make(struct lm_member *self, uint32_t kind, size_t bytes,
     enum lm_refill r = is_small
                            ? lm_grant_cell(self, kind, &object)
                            : lm_grant_large(self, kind, bytes, align, &object);
-    return r == LM_REFILL_OK      ? object
-           : r == LM_REFILL_LIMIT ? fail_full(bytes)
-                                  : fail_refused(bytes);
+    return lm_likely(r == LM_REFILL_OK) ? object : lm_oom_fail(r, bytes);
 }
 
 void *loam_slot_slow_(uint32_t kind, size_t bytes) {
@@ -214,7 +190,7 @@ static const struct loam_type *site_type(struct lm_member *self,
     const struct loam_type *type =
         __atomic_load_n(&site->type, __ATOMIC_ACQUIRE);
     enum loam_status why = LOAM_OK;
-    char message[320];
+    char message[LM_MESSAGE_BYTES];
     if (type) {
         return type;
     }

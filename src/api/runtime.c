@@ -12,6 +12,9 @@
 #include "collect/collector.h"
 #include "collect/compact.h"
 #include "collect/cycle.h"
+#include "collect/last.h"
+#include "collect/level.h"
+#include "collect/limit.h"
 #include "collect/pace.h"
 #include "heap/freed.h"
 #include "heap/kind.h"
@@ -23,6 +26,7 @@
 #include "life/garbage.h"
 #include "life/map.h"
 #include "life/record.h"
+#include "life/settle.h"
 #include "mark/lines.h"
 #include "mark/team.h"
 #include "os/clock.h"
@@ -99,6 +103,11 @@ static void runtime_fork_done(bool in_child) {
         lm_watch_fork_child();
     }
     lm_world_fork_done(in_child);
+    if (in_child) {
+        lm_limit_fork_child();
+        lm_level_fork_child();
+        lm_last_fork_child();
+    }
     lm_cycle_fork_done(in_child);
 }
 
@@ -115,6 +124,9 @@ static void runtime_fork_child(void) {
 // After each collection.
 static void runtime_listen(const struct lm_cycle_event *event) {
     lm_collector_notice();
+    if (event->kind == LM_CYCLE_FULL || event->kind == LM_CYCLE_BESIDE) {
+        lm_level_note(event->live_bytes);
+    }
     lm_log_cycle(event);
     lm_watch_end(event);
     lm_finalizer_notice();
@@ -123,6 +135,11 @@ static void runtime_listen(const struct lm_cycle_event *event) {
 // When a budget comes to its end.
 static void runtime_request(void) {
     lm_collector_request();
+}
+
+// Before an allocation fails.
+static bool runtime_press(void) {
+    return lm_settle_press(lm_self);
 }
 
 static void runtime_at_exit(void) {
@@ -178,6 +195,7 @@ static bool runtime_set_up(void) {
     if (!runtime.has_settings) {
         lm_settings_read();
         lm_clock_init();
+        lm_limit_init("");
         runtime.has_settings = true;
     }
     lm_libc();
@@ -199,6 +217,7 @@ static bool runtime_set_up(void) {
     lm_budget_listen(runtime_request);
     lm_run_listen(lm_collector_warm);
     lm_collector_listen(lm_finalizer_check);
+    lm_last_listen(runtime_press);
     lm_cycle_watch(lm_watch_begin);
     lm_cycle_listen(runtime_listen, lm_pauses_add, lm_settings.log_gc != 0);
     lm_compact_listen(lm_log_compact);

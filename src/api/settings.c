@@ -101,8 +101,30 @@ static bool parse_unsigned(const char *text, unsigned least, unsigned most,
 
 // ---- Variables -----------------------------------------------------------------
 
+// A size, or a share of the memory available: 75%.
+static bool parse_share(const char *text, struct lm_share *share) {
+    uint64_t percent;
+    const char *rest;
+    if (parse_number(text, UINT64_MAX, &percent, &rest) &&
+        strcmp(rest, "%") == 0) {
+        *share =
+            (struct lm_share){.percent = (unsigned)percent, .is_set = true};
+        return percent >= 1 && percent <= 100;
+    }
+    *share = (struct lm_share){.is_set = true};
+    return parse_size(text, &share->bytes);
+}
+
 static bool set_heap_max(const char *v) {
-    return parse_size(v, &lm_settings.heap_max);
+    return parse_share(v, &lm_settings.heap_max_share);
+}
+
+static bool set_soft_limit(const char *v) {
+    return parse_share(v, &lm_settings.soft_limit_share);
+}
+
+static bool set_oom_spare(const char *v) {
+    return parse_size(v, &lm_settings.oom_spare);
 }
 
 static bool set_heap_min(const char *v) {
@@ -156,6 +178,29 @@ static bool parse_toggle(const char *v, enum lm_toggle *value) {
     int i = parse_word(v, words);
     *value = i >= 0 ? (enum lm_toggle)i : *value;
     return i >= 0;
+}
+
+static bool set_container(const char *v) {
+    return parse_toggle(v, &lm_settings.container) &&
+           lm_settings.container != LM_ON;
+}
+
+static bool set_on_oom(const char *v) {
+    static const char *const words[] = {"null", "exit", "abort", NULL};
+    unsigned status = 1;
+    bool has_status = strncmp(v, "exit:", 5) == 0;
+    if (has_status && !parse_unsigned(v + 5, 0, 255, &status)) {
+        return false;
+    }
+    int i = parse_word(has_status ? "exit" : v, words);
+    lm_settings.on_oom = i >= 0 ? (enum lm_oom_action)i : LM_OOM_NULL;
+    lm_settings.oom_status = (int)status;
+    return i >= 0;
+}
+
+static bool set_oom_dump(const char *v) {
+    lm_settings.oom_dump = v;
+    return *v != '\0';
 }
 
 static bool set_huge_pages(const char *v) {
@@ -232,6 +277,8 @@ static bool set_log(const char *v) {
             lm_settings.log_gc = 1;
         } else if (strcmp(word, "track") == 0) {
             lm_settings.log_track = 1;
+        } else if (strcmp(word, "limits") == 0) {
+            lm_settings.log_limits = 1;
         } else {
             return false;
         }
@@ -276,13 +323,24 @@ static const struct {
     const char *rule;
 } settings_rules[] = {
     {"LOAM_HEAP_MAX", set_heap_max,
-     "a size in bytes, or with K, M, G or T behind it, as 512M; 0 for none"},
+     "a size in bytes, or with K, M, G or T behind it, as 512M, or a "
+     "percentage of the memory available, as 75%; 0 for none"},
+    {"LOAM_SOFT_LIMIT", set_soft_limit,
+     "a size in bytes, or with K, M, G or T behind it, as 512M, or a "
+     "percentage of the memory available, as 75%; 0 for none"},
+    {"LOAM_CONTAINER", set_container, "auto or off"},
+    {"LOAM_ON_OOM", set_on_oom,
+     "null, exit, exit:STATUS with a status from 0 to 255, or abort"},
+    {"LOAM_DUMP_ON_OOM", set_oom_dump, "the path of a file to write"},
+    {"LOAM_OOM_SPARE", set_oom_spare,
+     "a size in bytes, or with K, M, G or T behind it, as 256K"},
     {"LOAM_HEAP_MIN", set_heap_min,
      "a size in bytes, or with K, M, G or T behind it, as 64M"},
     {"LOAM_GROWTH", set_growth,
      "a percentage from 1 to 100000: what may be allocated between "
      "collections over what is alive"},
-    {"LOAM_LOG", set_log, "a list of what to log, with commas: gc, track"},
+    {"LOAM_LOG", set_log,
+     "a list of what to log, with commas: gc, track, limits"},
     {"LOAM_TRACK", set_track, "auto, kernel, barrier, mprotect or none"},
     {"LOAM_CONCURRENT", set_concurrent, "auto, on or off"},
     {"LOAM_GENERATIONS", set_generations, "auto, on or off"},

@@ -12,7 +12,7 @@
 // may be another's, the status is seldom wrong.
 static struct {
     enum loam_status status; // atomic
-    char message[320];
+    char message[LM_MESSAGE_BYTES];
 } status_orphan;
 
 void lm_status_set(enum loam_status status, const char *format, ...) {

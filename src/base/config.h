@@ -34,6 +34,10 @@
 // Memory obtained from the system at a time: a huge page.
 #define LM_COMMIT_BYTES ((size_t)2 << 20)
 
+// What the handler of a full heap may take beyond the maximum: enough to make a
+// message or to write a file, too little to matter.
+#define LM_OOM_SPARE_BYTES ((size_t)256 << 10)
+
 #ifdef LM_TINY
 #define LM_HEAP_MIN_BYTES ((size_t)64 << 10)
 #define LM_STASH_BLOCKS 1

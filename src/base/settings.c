@@ -16,4 +16,5 @@ struct lm_settings lm_settings = {
     .growth = 50,
     .finalizer_slow_ns = 1000000000,
     .check = LM_CHECK_DEFAULT,
+    .oom_spare = LM_OOM_SPARE_BYTES,
 };

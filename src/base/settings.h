@@ -26,8 +26,28 @@ enum lm_track_rung {
 // When objects are moved together.
 enum lm_compact_mode { LM_COMPACT_REQUEST, LM_COMPACT_AUTO, LM_COMPACT_OFF };
 
+// What an allocation does when nothing has helped.
+enum lm_oom_action { LM_OOM_NULL, LM_OOM_EXIT, LM_OOM_ABORT };
+
+// struct lm_share is a limit as it was given: bytes, or a share of the memory
+// that is available, or nothing.
+struct lm_share {
+    size_t bytes;     // where percent is 0; 0: no limit
+    unsigned percent; // 1 to 100, or 0
+    bool is_set;      // else it is ours to choose
+};
+
 struct lm_settings {
-    size_t heap_max;      // bytes, 0: no limit; atomic
+    // As given; collect/limit.c makes heap_max and soft_limit of it.
+    struct lm_share heap_max_share;
+    struct lm_share soft_limit_share;
+    enum lm_toggle container; // whether its limits count; never LM_ON; atomic
+    size_t heap_max;          // bytes, 0: no limit; atomic
+    size_t soft_limit;        // bytes, 0: none; atomic
+    size_t oom_spare;         // bytes past heap_max for the handler; atomic
+    enum lm_oom_action on_oom;
+    int oom_status;       // to exit with
+    const char *oom_dump; // where the report of that moment goes, or NULL
     size_t heap_min;      // bytes; atomic
     unsigned growth;      // percent over live; atomic
     bool is_growth_fixed; // it was set, and is not to be exceeded; atomic
@@ -49,6 +69,7 @@ struct lm_settings {
     size_t reserve;             // bytes of address space, 0: ours to choose
     int log_gc;                 // a line a collection
     int log_track;              // which rung is taken, and why
+    int log_limits;             // what the limits are, and why
     const char *report;         // where the report at exit goes, or NULL
 };
 

@@ -9,6 +9,7 @@
 #include "base/settings.h"
 #include "collect/compact.h"
 #include "collect/cycle.h"
+#include "collect/room.h"
 #include "heap/run.h"
 #include "mark/lines.h"
 #include "os/lock.h"
@@ -85,6 +86,9 @@ static void *collector_run(void *unused) {
             lm_cycle_collect(LM_CYCLE_BESIDE, LM_CAUSE_GROWTH,
                              lm_cycle_number());
             continue;
+        }
+        if (lm_room_look()) {
+            collector_return(lm_budget_left() >> LM_BLOCK_SHIFT);
         }
         if (!collector_is_quiet(bell, COLLECTOR_SWEEP_NS)) {
             continue;

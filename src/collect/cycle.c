@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "collect/dirty.h"
 #include "collect/pace.h"
+#include "collect/room.h"
 #include "heap/kind.h"
 #include "heap/run.h"
 #include "heap/space.h"
@@ -56,8 +57,9 @@ static struct {
 } cycle;
 
 const char *lm_cause_name(enum lm_cause cause) {
-    static const char *const names[] = {"growth",  "heap maximum", "no memory",
-                                        "request", "torture",      "exit"};
+    static const char *const names[] = {
+        "growth",  "soft limit", "heap maximum", "no memory",
+        "request", "torture",    "exit"};
     return names[cause];
 }
 
@@ -172,8 +174,14 @@ static struct lm_pace_event cycle_count_live(struct lm_cycle_event *event,
         event->live_bytes += lm_kinds[kind].live_bytes;
         event->live_count += lm_kinds[kind].live_count;
     }
-    return (struct lm_pace_event){event->live_bytes, lm_clock_ns() - began,
-                                  mark_ns, event->first_lines};
+    return (struct lm_pace_event){.live_bytes = event->live_bytes,
+                                  .used_bytes = lm_run_used() << LM_BLOCK_SHIFT,
+                                  .cost_ns = lm_clock_ns() - began,
+                                  .cpu_ns = lm_clock_thread_ns() -
+                                            event->cpu_began_ns,
+                                  .mark_ns = mark_ns,
+                                  .written_lines = event->first_lines,
+                                  .is_beside = event->kind == LM_CYCLE_BESIDE};
 }
 
 // Makes what is marked what is allocated, and decides what comes next.
@@ -471,8 +479,14 @@ static void cycle_report(struct lm_cycle_event *event) {
 }
 
 static bool cause_is_content(enum lm_cause cause) {
-    return cause == LM_CAUSE_GROWTH || cause == LM_CAUSE_LIMIT ||
-           cause == LM_CAUSE_REFUSED;
+    return cause == LM_CAUSE_GROWTH || cause == LM_CAUSE_SOFT ||
+           cause == LM_CAUSE_LIMIT || cause == LM_CAUSE_REFUSED;
+}
+
+// Whether the last collection was as good as one for that cause.
+static bool cause_is_met(enum lm_cause cause) {
+    return cause == LM_CAUSE_GROWTH || cycle.last == LM_CYCLE_FULL ||
+           (cause == LM_CAUSE_SOFT && cycle.last == LM_CYCLE_BESIDE);
 }
 
 static bool cycle_run(struct lm_cycle_event *event) {
@@ -551,12 +565,15 @@ bool lm_cycle_collect(enum lm_cycle_kind kind, enum lm_cause cause,
     lm_cycle_hold();
     __atomic_sub_fetch(&cycle.waiting, 1, __ATOMIC_RELAXED);
     if (cause_is_content(cause) && lm_cycle_number() != seen &&
-        (cause == LM_CAUSE_GROWTH || cycle.last == LM_CYCLE_FULL)) {
+        cause_is_met(cause)) {
         lm_cycle_let();
         return true;
     }
-    uint64_t cpu = lm_clock_thread_ns();
+    event.cpu_began_ns = lm_clock_thread_ns();
     event.kind = cycle_allowed(kind);
+    if (lm_room_is_limited()) {
+        lm_sweep_rest(); // what is in use should be what may be alive
+    }
     lm_team_prepare(lm_run_used() << LM_BLOCK_SHIFT);
     if (cycle.on_begin) {
         cycle.on_begin(lm_cycle_number() + 1);
@@ -565,7 +582,7 @@ bool lm_cycle_collect(enum lm_cycle_kind kind, enum lm_cause cause,
     if (ok) {
         cycle_follow(&event);
         lm_cycle_gate();
-        cycle_account(&event, lm_clock_thread_ns() - cpu);
+        cycle_account(&event, lm_clock_thread_ns() - event.cpu_began_ns);
         lm_cycle_ungate();
         cycle_report(&event);
     }

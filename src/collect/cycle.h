@@ -11,6 +11,7 @@
 // Why a collection was run.
 enum lm_cause {
     LM_CAUSE_GROWTH,  // the budget is spent
+    LM_CAUSE_SOFT,    // the soft limit was reached
     LM_CAUSE_LIMIT,   // the heap's maximum was reached
     LM_CAUSE_REFUSED, // the system gave no memory
     LM_CAUSE_REQUEST, // loam_collect
@@ -49,7 +50,8 @@ struct lm_cycle_event {
     unsigned rounds;    // over written pages, beside the program
     unsigned stops;     // that it took to end that
     unsigned markers;
-    uint64_t cpu_ns; // spent collecting since the start of the process
+    uint64_t cpu_ns;       // spent collecting since the start of the process
+    uint64_t cpu_began_ns; // of the collecting thread
 };
 
 // The listener, called after each collection on the collecting thread, which

@@ -3,9 +3,10 @@
 //
 // Within the budget memory is simply given. When the budget is spent there is
 // a collection, and then memory is given even if it did not help: a program is
-// never refused for want of a collection's success. When the heap's maximum or
-// the system says no, one full collection must have come after that before the
-// program is told.
+// never refused for want of a collection's success; so it is at the soft limit.
+// When the heap's maximum or the system says no, one full collection must have
+// come after that, and then all that collect/last.c knows, before the program is
+// told.
 
 #include "collect/grant.h"
 
@@ -14,7 +15,10 @@
 #include "base/settings.h"
 #include "collect/collector.h"
 #include "collect/cycle.h"
+#include "collect/last.h"
+#include "collect/level.h"
 #include "collect/pace.h"
+#include "heap/run.h"
 #include "os/thread.h"
 #include "world/stop.h"
 
@@ -72,9 +76,12 @@ static bool grant_request(struct lm_member *self) {
 }
 
 // The budget is spent. A marking beside the program is not waited for: it ends
-// soon, or is begun now; but it may be some time until its thread runs.
+// soon, or is begun now; but it may be some time until its thread runs. At the
+// soft limit there is no time.
 static void grant_budget(struct lm_member *self, uint64_t seen) {
-    if (lm_cycle_is_beside()) {
+    if (lm_run_is_high(LM_STASH_BLOCKS)) {
+        grant_collect(self, LM_CYCLE_FULL, LM_CAUSE_SOFT, seen);
+    } else if (lm_cycle_is_beside()) {
         grant_pace(self);
     } else if (!lm_pace_wants_full()) {
         grant_collect(self, LM_CYCLE_MINOR, LM_CAUSE_GROWTH, seen);
@@ -97,8 +104,52 @@ static void grant_torture(struct lm_member *self, uint64_t seen) {
     }
 }
 
+// One more attempt, for who tries the last things.
+struct attempt {
+    struct lm_member *self;
+    const struct wish *wish;
+    void **object;
+    enum lm_refill result;
+};
+
+static bool grant_attempt(void *argument) {
+    struct attempt *a = argument;
+    a->result = grant_try(a->self, a->wish, true, a->object);
+    return a->result == LM_REFILL_OK;
+}
+
+static bool refill_is_no(enum lm_refill r) {
+    return r == LM_REFILL_LIMIT || r == LM_REFILL_REFUSED;
+}
+
+// The maximum, or the system, says no.
+static enum lm_refill grant_full(struct lm_member *self,
+                                 const struct wish *wish, enum lm_refill r,
+                                 uint64_t seen, void **object) {
+    enum lm_cause cause =
+        r == LM_REFILL_LIMIT ? LM_CAUSE_LIMIT : LM_CAUSE_REFUSED;
+    if (lm_cycle_is_beside()) {
+        // The one under way may be enough.
+        grant_collect(self, LM_CYCLE_FULL, LM_CAUSE_SOFT, seen);
+        r = grant_try(self, wish, true, object);
+    }
+    if (refill_is_no(r)) {
+        grant_collect(self, LM_CYCLE_FULL, cause, seen);
+        r = grant_try(self, wish, true, object);
+    }
+    if (refill_is_no(r)) {
+        struct attempt a = {self, wish, object, r};
+        size_t bytes =
+            wish->bytes ? wish->bytes : lm_kinds[wish->kind].cell_bytes;
+        lm_last_resort(self, &(struct lm_last){bytes, grant_attempt, &a});
+        r = a.result;
+    }
+    return r;
+}
+
 static enum lm_refill grant(struct lm_member *self, const struct wish *wish,
                             void **object) {
+    lm_last_notice(self);
     lm_member_inside(self);
     uint64_t seen = lm_cycle_number();
     enum lm_refill r = grant_try(self, wish, false, object);
@@ -111,13 +162,16 @@ static enum lm_refill grant(struct lm_member *self, const struct wish *wish,
         seen = lm_cycle_number();
         r = grant_try(self, wish, true, object);
     }
-    if (r == LM_REFILL_LIMIT || r == LM_REFILL_REFUSED) {
-        grant_collect(self, LM_CYCLE_FULL,
-                      r == LM_REFILL_LIMIT ? LM_CAUSE_LIMIT : LM_CAUSE_REFUSED,
-                      seen);
+    if (r == LM_REFILL_HIGH) {
+        grant_collect(self, LM_CYCLE_FULL, LM_CAUSE_SOFT, seen);
+        seen = lm_cycle_number();
         r = grant_try(self, wish, true, object);
     }
+    if (refill_is_no(r)) {
+        r = grant_full(self, wish, r, seen, object);
+    }
     lm_member_outside(self);
+    lm_level_tell();
     return r;
 }
 

@@ -17,6 +17,7 @@
 #include "base/config.h"
 #include "base/settings.h"
 #include "collect/dirty.h"
+#include "collect/room.h"
 #include "heap/kind.h"
 #include "mark/lines.h"
 #include "os/clock.h"
@@ -57,7 +58,9 @@ static struct {
     size_t extra_bytes;   // the budget that the program's speed asks for
     size_t growth_bytes;  // what may become old until the next full one
     uint64_t ended_ns;    // the last collection
-    uint64_t mark_rate;   // bytes marked in a second
+    uint64_t mark_rate;   // bytes marked in a second, beside the program
+    bool has_rate;        // that was measured, and not in a stop
+    bool is_tight;        // a limit leaves no time to mark beside the program
     unsigned misses;      // minor collections in a row that freed little
     unsigned rest;        // full collections until generations are tried again
     unsigned retry;       // how many that was the last time
@@ -97,7 +100,8 @@ static size_t pace_budget(size_t live) {
     if (min > live && budget < min - live) {
         budget = min - live;
     }
-    return budget > PACE_LEAST_BYTES ? budget : PACE_LEAST_BYTES;
+    budget = budget > PACE_LEAST_BYTES ? budget : PACE_LEAST_BYTES;
+    return lm_room_cap(live, budget);
 }
 
 // Looks at how the time since the last collection was spent.
@@ -114,14 +118,17 @@ static void pace_adapt(uint64_t began_ns, uint64_t now) {
 
 // A marking beside the program should end when the budget does: it begins when
 // what is left is what the program will allocate meanwhile, and half as much.
-static size_t pace_low(uint64_t since_ns, size_t allocated) {
+static uint64_t pace_need(uint64_t since_ns, size_t allocated) {
     uint64_t micros = since_ns / 1000 + 1;
     uint64_t marking = pace.mark_rate
                            ? pace.live_bytes / (pace.mark_rate / 1000000 + 1)
                            : pace.live_bytes / 500;
-    uint64_t low = allocated / micros * (marking + 1000) / 2 * 3;
+    return allocated / micros * (marking + 1000) / 2 * 3;
+}
+
+static size_t pace_low(uint64_t need) {
     uint64_t most = pace.budget_bytes / 8 * 7;
-    return low < most ? (size_t)low + 1 : most;
+    return need < most ? (size_t)need + 1 : most;
 }
 
 static void pace_set(void) {
@@ -131,7 +138,8 @@ static void pace_set(void) {
 // Bytes allocated on the budget under way.
 static size_t pace_spent(void) {
     size_t left = lm_budget_left();
-    return pace.budget_bytes > left ? pace.budget_bytes - left : 0;
+    return (pace.budget_bytes > left ? pace.budget_bytes - left : 0) +
+           lm_budget_over();
 }
 
 uint64_t lm_pace_target_ns(void) {
@@ -159,7 +167,7 @@ bool lm_pace_is_concurrent(void) {
     size_t live = pace.is_begun ? pace.live_bytes : pace_spent();
     return pace_concurrent() != LM_OFF &&
            (pace_concurrent() == LM_ON ||
-            (live >= LM_BESIDE_BYTES && pace_is_tracked())) &&
+            (!pace.is_tight && live >= LM_BESIDE_BYTES && pace_is_tracked())) &&
            lm_dirty_may_open();
 }
 
@@ -203,7 +211,18 @@ static void pace_nursery(void) {
                             : pace.nursery_bytes;
     size_t min = __atomic_load_n(&lm_settings.heap_min, __ATOMIC_RELAXED);
     if (min > pace.live_bytes && pace.budget_bytes < min - pace.live_bytes) {
-        pace.budget_bytes = min - pace.live_bytes;
+        size_t wanted = min - pace.live_bytes;
+        pace.budget_bytes =
+            wanted < pace.growth_bytes ? wanted : pace.growth_bytes;
+    }
+}
+
+// What becomes old and what is young have to fit the room together.
+static void pace_share(void) {
+    if (lm_room_is_limited()) {
+        size_t half = pace.growth_bytes / 2;
+        pace.growth_bytes -=
+            half < pace.nursery_bytes ? half : pace.nursery_bytes;
     }
 }
 
@@ -211,10 +230,13 @@ void lm_pace_after(const struct lm_pace_event *e) {
     uint64_t now = lm_clock_ns();
     size_t spent = pace_spent();
     uint64_t since = now - pace.ended_ns;
+    lm_room_spend(spent, e->cpu_ns);
+    lm_room_after(e->used_bytes, pace.live_bytes + spent);
     pace_adapt(now - e->cost_ns, now);
     pace.live_bytes = pace.full_bytes = e->live_bytes;
-    if (e->mark_ns > 100000) {
+    if (e->mark_ns > 100000 && (e->is_beside || !pace.has_rate)) {
         pace.mark_rate = e->live_bytes / (e->mark_ns / 1000) * 1000000;
+        pace.has_rate = e->is_beside;
     }
     pace.rest -= pace.rest > 0;
     pace.budget_bytes = pace.growth_bytes = pace_budget(e->live_bytes);
@@ -224,11 +246,20 @@ void lm_pace_after(const struct lm_pace_event *e) {
     pace.is_generational = pace_wants_generations();
     pace.is_begun = true;
     if (pace.is_generational) {
+        pace_share();
         pace_nursery();
     }
     pace_set();
-    bool is_beside = !pace.is_generational && lm_pace_is_concurrent();
-    lm_budget_set_low(is_beside ? pace_low(since, spent) : 0);
+    lm_room_set_ceiling(e->live_bytes);
+    // What cannot end before the limit would be ended there in a long stop, and
+    // has by then kept alive what died meanwhile: better a short one at once.
+    // Nor must one end before the budget does that pays for it.
+    uint64_t need = pace_need(since, spent);
+    pace.is_tight = lm_room_is_limited() &&
+                    (lm_room_gives_way() || need > pace.budget_bytes);
+    bool is_beside =
+        !pace.is_generational && !pace.is_tight && lm_pace_is_concurrent();
+    lm_budget_set_low(is_beside ? pace_low(need) : 0);
     pace.ended_ns = now;
 }
 
@@ -255,7 +286,7 @@ void lm_pace_give_up(void) {
     pace.budget_bytes = pace.budget_bytes > PACE_LEAST_BYTES ? pace.budget_bytes
                                                              : PACE_LEAST_BYTES;
     pace_set();
-    lm_budget_set_low(pace.budget_bytes / 2);
+    lm_budget_set_low(lm_pace_is_concurrent() ? pace.budget_bytes / 2 : 0);
 }
 
 void lm_pace_after_minor(const struct lm_pace_event *e) {
@@ -263,6 +294,7 @@ void lm_pace_after_minor(const struct lm_pace_event *e) {
     size_t kept =
         e->live_bytes > pace.live_bytes ? e->live_bytes - pace.live_bytes : 0;
     pace.live_bytes = e->live_bytes;
+    lm_room_spend(spent, e->cpu_ns);
     size_t freed = spent > kept ? (spent - kept) >> LM_PAGE_SHIFT : 0;
     bool is_miss = e->cost_ns / (freed + 1) * PACE_PRICE > pace.full_price;
     pace.misses = is_miss ? pace.misses + 1 : 0;
@@ -289,6 +321,7 @@ void lm_pace_init(void) {
     memset(&pace, 0, sizeof pace);
     pace.ended_ns = lm_clock_ns();
     pace.budget_bytes = pace.growth_bytes = pace_budget(0);
+    lm_room_set_ceiling(0);
     pace_set();
 }
 
@@ -296,6 +329,7 @@ void lm_pace_change(void) {
     size_t spent = pace_spent();
     pace.growth_bytes = pace_budget(pace.full_bytes);
     pace.budget_bytes = pace.growth_bytes;
+    lm_room_set_ceiling(pace.full_bytes);
     lm_budget_set(pace.budget_bytes > spent ? pace.budget_bytes - spent : 0,
                   pace.live_bytes);
 }

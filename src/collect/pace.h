@@ -14,9 +14,12 @@ void lm_pace_init(void);
 // What a collection found and cost.
 struct lm_pace_event {
     size_t live_bytes;
-    uint64_t cost_ns; // of the program's time, or of a processor's beside it
-    uint64_t mark_ns; // from its beginning to its end
+    size_t used_bytes; // of blocks, with what has died
+    uint64_t cpu_ns;   // of the collecting thread
+    uint64_t cost_ns;  // of the program's time, or of a processor's beside it
+    uint64_t mark_ns;  // from its beginning to its end
     size_t written_lines; // while a marking beside the program ran
+    bool is_beside;       // it marked beside the program
 };
 
 // lm_pace_after sets the budget after a collection of all that ended now.

@@ -49,7 +49,15 @@ static struct {
     size_t warm_bytes;     // of the range, touched by lm_run_warm
     uint64_t warm_ns;      // that takes for a huge page, on average
     void (*on_cold)(void);
+    size_t ceiling; // blocks, 0: none; atomic
 } run_pool;
+
+// Whether this thread may pass the maximum a little.
+static __thread bool run_has_spare __attribute__((tls_model("initial-exec")));
+
+void lm_run_let_spare(bool is_let) {
+    run_has_spare = is_let;
+}
 
 bool lm_run_init(void) {
     memset(&run_pool, 0, sizeof run_pool);
@@ -274,6 +282,9 @@ static size_t run_warm_end(size_t *from) {
     size_t ahead = run_ahead_bytes();
     size_t to = lm_round_up(end + ahead, LM_COMMIT_BYTES);
     size_t max = __atomic_load_n(&lm_settings.heap_max, __ATOMIC_RELAXED);
+    size_t ceiling = __atomic_load_n(&run_pool.ceiling, __ATOMIC_RELAXED)
+                     << LM_BLOCK_SHIFT;
+    max = ceiling && (ceiling < max || max == 0) ? ceiling : max;
     // Free blocks inside come first.
     size_t free = (end >> LM_BLOCK_SHIFT) - run_pool.used;
     if (!run_wants_huge() || free << LM_BLOCK_SHIFT > ahead ||
@@ -343,7 +354,71 @@ static size_t run_grow(size_t count, size_t align, enum lm_zone zone) {
 
 static bool run_passes_limit(size_t count) {
     size_t max = __atomic_load_n(&lm_settings.heap_max, __ATOMIC_RELAXED);
+    if (max && run_has_spare) {
+        max += __atomic_load_n(&lm_settings.oom_spare, __ATOMIC_RELAXED);
+    }
     return max && (run_pool.used + count) << LM_BLOCK_SHIFT > max;
+}
+
+// ---- The soft limit -----------------------------------------------------------
+
+void lm_run_set_ceiling(size_t bytes) {
+    size_t blocks = bytes >> LM_BLOCK_SHIFT;
+    __atomic_store_n(&run_pool.ceiling, bytes && !blocks ? 1 : blocks,
+                     __ATOMIC_RELAXED);
+}
+
+bool lm_run_is_high(size_t count) {
+    size_t ceiling = __atomic_load_n(&run_pool.ceiling, __ATOMIC_RELAXED);
+    return ceiling && lm_run_used() + count > ceiling;
+}
+
+static size_t run_committed(void) {
+    return lm_space_used_blocks() - run_pool.clean_count;
+}
+
+// Gives back the memory of the free blocks of one word of the bitmaps; returns
+// how many.
+static size_t run_discard_word(size_t word) {
+    uint64_t dirty = run_pool.free[word] & ~run_pool.clean[word];
+    size_t done = 0;
+    while (dirty) {
+        unsigned first = lm_bits_first(dirty);
+        uint64_t rest = ~(dirty >> first);
+        unsigned count = rest ? lm_bits_first(rest) : 64;
+        count = count < 64 - first ? count : 64 - first;
+        size_t block = word * 64 + first;
+        dirty &= ~(lm_bits_low(count) << first);
+        if (lm_memory_discard(lm_space_address(block),
+                              (size_t)count << LM_BLOCK_SHIFT)) {
+            run_pool.clean_count +=
+                run_fill(run_pool.clean, block, count, true);
+            lm_space_forget(block, count);
+            done += count;
+        }
+    }
+    run_set(&run_pool.returned_bytes,
+            run_pool.returned_bytes + (done << LM_BLOCK_SHIFT));
+    return done;
+}
+
+// At least so many blocks at a time, so that it is done seldom: 2 MiB.
+#define RUN_BACK_BLOCKS 256
+
+// What has been obtained passes the ceiling, and not all of it is in use: as
+// much goes back, from the top.
+static void run_stay_low(void) {
+    size_t ceiling = __atomic_load_n(&run_pool.ceiling, __ATOMIC_RELAXED);
+    size_t have = run_committed();
+    if (ceiling == 0 || have <= ceiling || have == run_pool.used) {
+        return;
+    }
+    size_t wanted = have - ceiling + RUN_BACK_BLOCKS;
+    size_t done = 0;
+    for (size_t word = lm_space_used_blocks() / 64 + 1;
+         word > 0 && done < wanted; word--) {
+        done += run_discard_word(word - 1);
+    }
 }
 
 // Counts blocks in or out of their regions.
@@ -395,6 +470,7 @@ enum lm_run_result lm_run_take(size_t count, size_t align, enum lm_zone zone,
         }
         if (run->block) {
             run->is_clean = run_mark_used(run->block, count, zone);
+            run_stay_low();
         } else {
             result = can_grow ? LM_RUN_REFUSED : LM_RUN_NONE;
         }
@@ -482,7 +558,7 @@ size_t lm_run_used_peak(void) {
 
 size_t lm_run_committed_bytes(void) {
     lm_lock_acquire(&run_pool.lock);
-    size_t blocks = lm_space_used_blocks() - run_pool.clean_count;
+    size_t blocks = run_committed();
     lm_lock_release(&run_pool.lock);
     return blocks << LM_BLOCK_SHIFT;
 }

@@ -52,6 +52,16 @@ bool lm_run_is_leaf_region(size_t block);
 // made free.
 void lm_run_give(size_t block, size_t count, enum lm_zone zone);
 
+// lm_run_set_ceiling sets the soft limit: how many bytes of blocks may be in use
+// before lm_run_is_high says that so many more would be too many; 0: none. Free
+// blocks' memory goes back as the memory obtained passes it.
+void lm_run_set_ceiling(size_t bytes);
+bool lm_run_is_high(size_t count);
+
+// lm_run_let_spare lets the calling thread pass the heap's maximum by
+// lm_settings.oom_spare bytes, or ends that.
+void lm_run_let_spare(bool is_let);
+
 // lm_run_extend takes the `count` blocks right behind a run, if they are free
 // or never used. is_clean as in struct lm_run.
 bool lm_run_extend(size_t block, size_t count, enum lm_zone zone,

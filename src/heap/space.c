@@ -92,6 +92,10 @@ void lm_space_forget(size_t block, size_t count) {
     table_forget(lm_space.has_freed, sizeof *lm_space.has_freed, block, count);
 }
 
+size_t lm_space_table_bytes(void) {
+    return lm_space_used_blocks() * SPACE_TABLE_BYTES;
+}
+
 void lm_space_fini(void) {
     lm_memory_release((void *)lm_space.base, lm_space.reserved_bytes); // NOLINT
     lm_memory_release(lm_space.tables, lm_space.tables_bytes);

@@ -111,6 +111,10 @@ bool lm_space_ready(size_t bytes, bool huge);
 // known of free blocks, which is zero.
 void lm_space_forget(size_t block, size_t count);
 
+// lm_space_table_bytes returns how much memory the tables take for the part ever
+// used.
+size_t lm_space_table_bytes(void);
+
 // lm_space_block_count returns how many blocks the range has.
 static inline size_t lm_space_block_count(void) {
     return lm_space.reserved_bytes >> LM_BLOCK_SHIFT;

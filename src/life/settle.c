@@ -409,6 +409,7 @@ void lm_settle_begin(void) {
 }
 
 static void settle_end(void) {
+    __atomic_store_n(&settle.is_pressed, false, __ATOMIC_RELAXED);
     stage_set(STAGE_NONE);
     lm_sweep_hold(false);
     __atomic_store_n(&loam_weak_epoch_, loam_weak_epoch_ + 1, __ATOMIC_RELEASE);
@@ -584,8 +585,17 @@ bool lm_settle_move(const struct lm_object *from, const struct lm_object *to) {
     return ok;
 }
 
-void lm_settle_press(bool is_pressed) {
-    __atomic_store_n(&settle.is_pressed, is_pressed, __ATOMIC_RELAXED);
+bool lm_settle_press(struct lm_member *self) {
+    bool has_soft = false;
+    lm_member_inside(self);
+    lm_record_lock();
+    for (uint32_t n = 1; n < lm_record_end() && !has_soft; n++) {
+        has_soft = lm_record_at(n)->flags & LM_RECORD_SOFT;
+    }
+    lm_record_unlock();
+    lm_member_outside(self);
+    __atomic_store_n(&settle.is_pressed, has_soft, __ATOMIC_RELAXED);
+    return has_soft;
 }
 
 void lm_settle_fork_child(void) {

@@ -30,6 +30,7 @@
 
 #include "heap/find.h"
 #include "mark/marker.h"
+#include "world/member.h"
 
 #include <loam/weak.h>
 
@@ -76,9 +77,9 @@ void lm_settle_release_weak(struct loam_weak *weak);
 void lm_settle_know_weak(const struct loam_type *type);
 bool lm_settle_move(const struct lm_object *from, const struct lm_object *to);
 
-// lm_settle_press says whether memory is so short that soft references no longer
-// keep their objects.
-void lm_settle_press(bool is_pressed);
+// lm_settle_press says that memory is short: in the next collection soft references
+// do not keep their objects. False when there are none. By a member.
+bool lm_settle_press(struct lm_member *self);
 
 // lm_settle_fork_child begins anew what was under way; lm_settle_some must be
 // called until all is done.

@@ -13,10 +13,19 @@ static struct {
     struct lm_lock lock; // guards all below
     struct lm_chunk *free;
     struct lm_chunk *slabs;
-    size_t count; // chunks in all slabs
+    size_t count; // chunks in all slabs; atomic for readers
 } chunk_pool;
 
 #define CHUNK_SLAB_BYTES (LM_CHUNK_SLAB * sizeof(struct lm_chunk))
+
+static void chunk_set_count(size_t count) {
+    __atomic_store_n(&chunk_pool.count, count, __ATOMIC_RELAXED);
+}
+
+size_t lm_chunk_bytes(void) {
+    size_t count = __atomic_load_n(&chunk_pool.count, __ATOMIC_RELAXED);
+    return count * sizeof(struct lm_chunk);
+}
 
 static void slab_add(struct lm_chunk *slab) {
     for (size_t i = LM_CHUNK_SLAB - 1; i >= 1; i--) {
@@ -35,7 +44,7 @@ static void chunk_grow(void) {
     }
     slab->next = chunk_pool.slabs;
     chunk_pool.slabs = slab;
-    chunk_pool.count += LM_CHUNK_SLAB;
+    chunk_set_count(chunk_pool.count + LM_CHUNK_SLAB);
     slab_add(slab);
 }
 
@@ -64,7 +73,7 @@ void lm_chunk_free(struct lm_chunk *chunk) {
 bool lm_chunk_init(void) {
     chunk_pool.lock = (struct lm_lock){0};
     chunk_pool.free = chunk_pool.slabs = NULL;
-    chunk_pool.count = 0;
+    chunk_set_count(0);
     chunk_grow();
     return chunk_pool.free != NULL;
 }
@@ -77,7 +86,7 @@ void lm_chunk_trim(void) {
         lm_memory_release(slab, CHUNK_SLAB_BYTES);
     }
     chunk_pool.free = NULL;
-    chunk_pool.count = LM_CHUNK_SLAB;
+    chunk_set_count(LM_CHUNK_SLAB);
     slab_add(chunk_pool.slabs);
     lm_lock_release(&chunk_pool.lock);
 }
@@ -88,17 +97,17 @@ void lm_chunk_fini(void) {
     }
     lm_memory_release(chunk_pool.slabs, CHUNK_SLAB_BYTES);
     chunk_pool.slabs = chunk_pool.free = NULL;
-    chunk_pool.count = 0;
+    chunk_set_count(0);
 }
 
 // Those that other markers had are free: there are none.
 void lm_chunk_fork_child(void) {
     lm_lock_reset(&chunk_pool.lock);
     chunk_pool.free = NULL;
-    chunk_pool.count = 0;
+    chunk_set_count(0);
     struct lm_chunk *slab = chunk_pool.slabs;
     for (; slab; slab = slab->next) {
-        chunk_pool.count += LM_CHUNK_SLAB;
+        chunk_set_count(chunk_pool.count + LM_CHUNK_SLAB);
         slab_add(slab);
     }
 }

@@ -32,6 +32,9 @@ void lm_chunk_free(struct lm_chunk *chunk);
 // No chunk may be in use.
 void lm_chunk_trim(void);
 
+// lm_chunk_bytes returns how much memory all slabs take.
+size_t lm_chunk_bytes(void);
+
 void lm_chunk_fork_child(void);
 
 #endif // MARK_CHUNK_H

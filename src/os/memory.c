@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 static unsigned memory_requests; // atomic; counts only under torture
@@ -117,6 +118,14 @@ size_t lm_memory_limit(void) {
     }
     size_t used = memory_space_used();
     return limit.rlim_cur > used ? (size_t)limit.rlim_cur - used : 0;
+}
+
+size_t lm_memory_physical(void) {
+    struct sysinfo info;
+    if (sysinfo(&info) != 0) {
+        return SIZE_MAX;
+    }
+    return (size_t)info.totalram * info.mem_unit;
 }
 
 bool lm_memory_has_huge_pages(void) {

@@ -37,6 +37,9 @@ void lm_memory_populate(void *start, size_t bytes);
 // take under RLIMIT_AS, or SIZE_MAX.
 size_t lm_memory_limit(void);
 
+// lm_memory_physical returns the bytes of memory that the machine has.
+size_t lm_memory_physical(void);
+
 // lm_memory_has_huge_pages says whether the system gives huge pages to who
 // asks for them.
 bool lm_memory_has_huge_pages(void);

@@ -88,6 +88,8 @@ static const struct {
     FIELD(compaction_count),
     FIELD(moved_count),
     FIELD(moved_bytes),
+    FIELD(soft_limit_bytes),
+    FIELD(own_bytes),
 #undef FIELD
 };
 
@@ -104,36 +106,48 @@ static void report_track(int fd) {
     }
 }
 
+// How many types a report has where there is no memory for all of them.
+#define REPORT_FEW 16
+
+static void report_entries(int fd, const struct loam_type_stats *types,
+                           size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        lm_print(fd, "type %lu %lu %lu %lu %s\n", types[i].live_count,
+                 types[i].live_bytes, types[i].allocated_count,
+                 types[i].allocated_bytes, types[i].name);
+    }
+}
+
 static void report_types(int fd) {
     size_t room = lm_stats_types(NULL, 0) + 16;
     size_t bytes =
         (room * sizeof(struct loam_type_stats) + 4095) & ~(size_t)4095;
     struct loam_type_stats *types = lm_memory_map(bytes);
-    if (types == NULL) {
-        return;
-    }
-    size_t count = lm_stats_types(types, room);
-    for (size_t i = 0; i < count && i < room; i++) {
-        lm_print(fd, "type %lu %lu %lu %lu %s\n", types[i].live_count,
-                 types[i].live_bytes, types[i].allocated_count,
-                 types[i].allocated_bytes, types[i].name);
+    size_t count = types ? lm_stats_types(types, room) : 0;
+    if (count > 0) {
+        report_entries(fd, types, count < room ? count : room);
+    } else {
+        struct loam_type_stats few[REPORT_FEW];
+        report_entries(fd, few, lm_stats_biggest(few, REPORT_FEW));
     }
     lm_memory_release(types, bytes);
 }
 
-bool lm_log_report(const char *path) {
+static int report_open(const char *path, const char *setting) {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0) {
         lm_print(2,
-                 "loam: no report: LOAM_REPORT=%s cannot be written: %s\n"
+                 "loam: no report: %s=%s cannot be written: %s\n"
                  "  what to do: name a file in a directory that exists and may "
                  "be written\n",
-                 path, strerror(errno));
-        return false;
+                 setting, path, strerror(errno));
     }
+    return fd;
+}
+
+static void report_write(int fd) {
     struct loam_stats stats;
     lm_stats_get(&stats);
-    lm_print(fd, "loam-report 1\n");
     for (size_t i = 0; i < REPORT_FIELDS; i++) {
         uint64_t value;
         memcpy(&value, (const char *)&stats + report_fields[i].offset,
@@ -145,5 +159,22 @@ bool lm_log_report(const char *path) {
     report_types(fd);
     lm_print(fd, "end\n");
     close(fd);
-    return true;
+}
+
+bool lm_log_report(const char *path) {
+    int fd = report_open(path, "LOAM_REPORT");
+    if (fd >= 0) {
+        lm_print(fd, "loam-report 1\n");
+        report_write(fd);
+    }
+    return fd >= 0;
+}
+
+bool lm_log_dump(const char *path, const char *why) {
+    int fd = report_open(path, "LOAM_DUMP_ON_OOM");
+    if (fd >= 0) {
+        lm_print(fd, "loam-dump 1\nwhy %s\n", why);
+        report_write(fd);
+    }
+    return fd >= 0;
 }

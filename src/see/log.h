@@ -20,4 +20,8 @@ void lm_log_compact(const struct lm_compact_event *event);
 // command reads them. False, with a message on stderr, when it cannot.
 bool lm_log_report(const char *path);
 
+// lm_log_dump writes them to another file, after why an allocation failed. It
+// takes no memory but by mmap, and where there is none, fewer types.
+bool lm_log_dump(const char *path, const char *why);
+
 #endif // SEE_LOG_H

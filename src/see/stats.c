@@ -8,6 +8,7 @@
 #include "base/settings.h"
 #include "collect/compact.h"
 #include "collect/cycle.h"
+#include "collect/room.h"
 #include "heap/kind.h"
 #include "heap/run.h"
 #include "heap/space.h"
@@ -61,6 +62,9 @@ static void stats_of_heap(struct loam_stats *s) {
     s->returned_bytes = lm_run_returned_bytes();
     s->heap_max_bytes =
         __atomic_load_n(&lm_settings.heap_max, __ATOMIC_RELAXED);
+    s->soft_limit_bytes =
+        __atomic_load_n(&lm_settings.soft_limit, __ATOMIC_RELAXED);
+    s->own_bytes = lm_room_own_bytes();
     s->next_collection_bytes = lm_budget_left();
     s->type_count = lm_type_count();
 }
@@ -182,5 +186,47 @@ size_t lm_stats_types(struct loam_type_stats *entries, size_t room) {
         memcpy(entries, all, (count < room ? count : room) * sizeof *all);
     }
     lm_memory_release(all, bytes);
+    return count;
+}
+
+// ---- Without memory ------------------------------------------------------------
+
+// A type's entry, if this is the first of its kinds.
+static bool type_sum(uint32_t kind, struct loam_type_stats *e) {
+    const char *name = lm_kinds[kind].type->name;
+    *e = (struct loam_type_stats){.name = name};
+    for (uint32_t other = 1; other < lm_kind_count(); other++) {
+        const struct lm_kind *k = &lm_kinds[other];
+        if (k->type->name != name) {
+            continue;
+        }
+        if (other < kind) {
+            return false;
+        }
+        e->live_count += k->live_count;
+        e->live_bytes += k->live_bytes;
+    }
+    return e->live_bytes > 0;
+}
+
+size_t lm_stats_biggest(struct loam_type_stats *entries, size_t room) {
+    size_t count = 0;
+    lm_cycle_gate();
+    for (uint32_t kind = 1; kind < lm_kind_count(); kind++) {
+        struct loam_type_stats e;
+        if (!type_sum(kind, &e)) {
+            continue;
+        }
+        size_t i = count < room ? count++ : room;
+        for (; i > 0 && entry_is_before(&e, &entries[i - 1]); i--) {
+            if (i < room) {
+                entries[i] = entries[i - 1];
+            }
+        }
+        if (i < room) {
+            entries[i] = e;
+        }
+    }
+    lm_cycle_ungate();
     return count;
 }

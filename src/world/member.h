@@ -35,6 +35,9 @@ enum lm_member_state {
     LM_MEMBER_SAFE = 1,    // does not touch the heap until a collection ends
 };
 
+// Room for the sentence on a thread's last failure.
+#define LM_MESSAGE_BYTES 640
+
 // How many signals can be kept that come at the same moment: one of each.
 #define LM_MEMBER_SIGNALS 64
 
@@ -94,7 +97,7 @@ struct lm_member {
     pthread_t thread; // then
     // Why its last call failed.
     enum loam_status status;
-    char message[320];
+    char message[LM_MESSAGE_BYTES];
 };
 
 // lm_self is the calling thread's record, NULL for a thread that is no member.

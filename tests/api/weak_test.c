@@ -187,6 +187,56 @@ static void soft_references_keep_their_objects(void **state) {
     forget_all();
 }
 
+#define CACHED 100
+#define CACHED_BYTES ((size_t)64 << 10)
+
+static struct loam_weak *cached[CACHED];
+
+static OWN_FRAME void fill_cache(void) {
+    for (size_t i = 0; i < CACHED; i++) {
+        cached[i] = loam_soft_new(loam_alloc_leaf(CACHED_BYTES));
+        must(cached[i] != NULL);
+    }
+}
+
+static OWN_FRAME size_t count_cached(void) {
+    size_t count = 0;
+    for (size_t i = 0; i < CACHED; i++) {
+        count += loam_weak_get(cached[i]) != NULL;
+    }
+    return count;
+}
+
+// 6.4 MiB are cached in a heap of 16.
+static void scene_soft(void) {
+    static char *volatile rows[512];
+    size_t count = 0;
+    fill_cache();
+    while (count < 120) {
+        rows[count] = loam_alloc_leaf(CACHED_BYTES);
+        must(rows[count++] != NULL);
+    }
+    must(count_cached() == CACHED); // there is room enough
+    while (count < 512) {
+        rows[count] = loam_alloc_leaf(CACHED_BYTES);
+        if (rows[count++] == NULL) {
+            break;
+        }
+    }
+    must(count > 190 && count < 512);
+    must(count_cached() <= SURVIVORS_SLACK);
+    must(loam_last_status() == LOAM_HEAP_FULL);
+}
+
+static void soft_references_are_given_up_before_an_allocation_fails(
+    void **state) {
+    (void)state;
+    const struct outcome *o =
+        scene_play("soft", (const char *[]){"LOAM_HEAP_MAX=16M", NULL});
+    assert_string_equal(o->err, "");
+    assert_int_equal(o->exit_code, 0);
+}
+
 // ---- Being told ------------------------------------------------------------------
 
 static int told;
@@ -355,7 +405,10 @@ static void a_hundred_thousand_references_are_settled(void **state) {
     loam_verify();
 }
 
-int main(void) {
+static const struct scene scenes[] = {{"soft", scene_soft}};
+
+int main(int argc, char **argv) {
+    scene_main(argc, argv, scenes, COUNT_OF(scenes));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(weak_get_is_null_after_the_object_dies),
         cmocka_unit_test(a_minor_collection_clears_weak_references_too),
@@ -368,6 +421,8 @@ int main(void) {
         cmocka_unit_test(freeing_a_reference_leaves_its_object_alone),
         cmocka_unit_test(references_follow_an_object_that_realloc_moves),
         cmocka_unit_test(soft_references_keep_their_objects),
+        cmocka_unit_test(
+            soft_references_are_given_up_before_an_allocation_fails),
         cmocka_unit_test(a_watched_reference_tells_once),
         cmocka_unit_test(a_reference_that_is_gone_itself_is_not_told),
         cmocka_unit_test(who_is_told_may_drop_other_references),
