@@ -7,7 +7,7 @@
 //     struct node *n = loam_new(struct node);
 //
 // The parts: heap.h makes objects, type.h describes them, root.h keeps them,
-// thread.h is for unusual threads, collect.h for limits and figures, status.h
+// pool.h uses objects again, thread.h is for unusual threads, collect.h for limits and figures, status.h
 // for why a call failed, barrier.h for implementers of languages.
 
 #ifndef LOAM_H
@@ -16,6 +16,7 @@
 #include <loam/barrier.h>
 #include <loam/collect.h>
 #include <loam/heap.h>
+#include <loam/pool.h>
 #include <loam/root.h>
 #include <loam/status.h>
 #include <loam/thread.h>

@@ -24,6 +24,8 @@
 #include "os/libc.h"
 #include "os/lock.h"
 #include "os/track.h"
+#include "pool/bounded.h"
+#include "pool/shared.h"
 #include "see/log.h"
 #include "see/pauses.h"
 #include "world/roll.h"
@@ -63,6 +65,8 @@ static void runtime_fork_prepare(void) {
         lm_kind_fork_prepare();
         lm_cache_fork_prepare();
         lm_run_fork_prepare();
+        lm_shared_fork_prepare();
+        lm_bounded_fork_prepare();
         lm_roots_fork_prepare();
         lm_world_go();
         fork_is_held = true;
@@ -77,6 +81,8 @@ static void runtime_fork_done(bool in_child) {
     }
     fork_is_held = false;
     lm_roots_fork_done(in_child);
+    lm_bounded_fork_done(in_child);
+    lm_shared_fork_done(in_child);
     lm_run_fork_done(in_child);
     lm_cache_fork_done(in_child);
     lm_kind_fork_done(in_child);
@@ -106,6 +112,18 @@ static void runtime_fork_child(void) {
 static void runtime_listen(const struct lm_cycle_event *event) {
     lm_collector_notice();
     lm_log_cycle(event);
+}
+
+// In the first stop of a collection of everything.
+static void runtime_before(void) {
+    lm_shared_before();
+    lm_bounded_before();
+}
+
+// In the last stop of each collection.
+static void runtime_after(void) {
+    lm_shared_after();
+    lm_bounded_after();
 }
 
 // When a budget comes to its end.
@@ -141,6 +159,8 @@ static bool runtime_fail(const char *what) {
 
 // What runtime_set_up has got from the system, as far as it got.
 static void runtime_tear_down(void) {
+    lm_bounded_fini();
+    lm_shared_fini();
     lm_track_close();
     lm_team_fini();
     lm_lines_fini();
@@ -180,6 +200,7 @@ static bool runtime_set_up(void) {
     lm_budget_listen(runtime_request);
     lm_run_listen(lm_collector_warm);
     lm_cycle_listen(runtime_listen, lm_pauses_add, lm_settings.log_gc != 0);
+    lm_cycle_attend(runtime_before, runtime_after);
     lm_compact_listen(lm_log_compact);
     runtime_hook();
     if (lm_settings.track == LM_TRACK_MPROTECT) {

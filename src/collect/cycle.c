@@ -49,6 +49,8 @@ static struct {
     struct lm_cycle_figures figures;
     lm_cycle_listener *listener;
     void (*on_pause)(uint64_t ns);
+    void (*before)(void);
+    void (*after)(void);
     bool wants_heap_after;
 } cycle;
 
@@ -73,6 +75,11 @@ void lm_cycle_listen(lm_cycle_listener *listener, void (*on_pause)(uint64_t),
     cycle.listener = listener;
     cycle.on_pause = on_pause;
     cycle.wants_heap_after = wants_heap_after;
+}
+
+void lm_cycle_attend(void (*before)(void), void (*after)(void)) {
+    cycle.before = before;
+    cycle.after = after;
 }
 
 // Whoever waits for a collection is safe meanwhile.
@@ -143,6 +150,12 @@ static uint64_t cycle_enter(struct lm_cycle_event *event) {
     return began;
 }
 
+static void cycle_attend(void (*fn)(void)) {
+    if (fn) {
+        fn();
+    }
+}
+
 static void cycle_start(struct lm_cycle_event *event, uint64_t began) {
     // Read first: as soon as the others may go on they may take this thread's
     // processor.
@@ -173,6 +186,7 @@ static struct lm_pace_event cycle_count_live(struct lm_cycle_event *event,
 static void cycle_turn(struct lm_cycle_event *event, uint64_t began,
                        uint64_t mark_ns) {
     lm_sweep_begin();
+    cycle_attend(cycle.after);
     struct lm_pace_event e = cycle_count_live(event, began, mark_ns);
     if (event->kind == LM_CYCLE_BESIDE) {
         e.cost_ns += mark_ns; // it takes a processor from the program
@@ -187,6 +201,7 @@ static void cycle_turn(struct lm_cycle_event *event, uint64_t began,
 static void cycle_run_full(const struct lm_images *images, void *argument) {
     struct lm_cycle_event *event = argument;
     uint64_t began = cycle_enter(event);
+    cycle_attend(cycle.before);
     lm_sweep_prepare();
     uint64_t marking = lm_clock_ns();
     lm_roots_mark(lm_team_begin(false), images);
@@ -223,6 +238,7 @@ static void cycle_run_minor(const struct lm_images *images, void *argument) {
     lm_dirty_visit_old(marker);
     lm_team_finish();
     lm_sweep_begin_minor();
+    cycle_attend(cycle.after);
     event->mark_ns = lm_clock_ns() - began - event->stop_ns;
     struct lm_pace_event e = cycle_count_live(event, began, event->mark_ns);
     lm_pace_after_minor(&e);
@@ -234,6 +250,7 @@ static void cycle_run_minor(const struct lm_images *images, void *argument) {
 static void beside_begin(const struct lm_images *images, void *argument) {
     struct lm_cycle_event *event = argument;
     uint64_t began = cycle_enter(event);
+    cycle_attend(cycle.before);
     lm_sweep_prepare();
     lm_space.is_sticky = false;
     lm_space.is_marking = true;

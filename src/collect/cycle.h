@@ -62,6 +62,12 @@ typedef void lm_cycle_listener(const struct lm_cycle_event *event);
 void lm_cycle_listen(lm_cycle_listener *listener, void (*on_pause)(uint64_t ns),
                      bool wants_heap_after);
 
+// lm_cycle_attend sets what is called in stops: `before` in the first one of a
+// collection of everything, before it marks; `after` in the last one of each
+// collection, when what is allocated is what is alive. They must not allocate,
+// nor wait for anybody who may be stopped.
+void lm_cycle_attend(void (*before)(void), void (*after)(void));
+
 // lm_cycle_number returns how many collections there have been.
 uint64_t lm_cycle_number(void);
 
