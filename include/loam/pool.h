@@ -112,6 +112,7 @@ struct loam_pool_stats {
     size_t max_count;
     size_t lent_count;      // now, with those that are just being made
     size_t idle_count;      // now
+    size_t waiting_count;   // threads, now
     uint64_t made_count;    // since the start, as all below
     uint64_t dropped_count; // let go by the pool
     uint64_t lost_count;    // died on loan

@@ -390,6 +390,7 @@ void loam_pool_stats_get(const struct loam_pool *pool,
     *stats = (struct loam_pool_stats){
         .max_count = max,
         .idle_count = idle,
+        .waiting_count = __atomic_load_n(&pool->waiter_count, __ATOMIC_RELAXED),
         // Places that moved between the two looks count twice.
         .lent_count = blank + idle < max ? max - blank - idle : 0,
         .made_count = __atomic_load_n(&pool->made_count, __ATOMIC_RELAXED),
