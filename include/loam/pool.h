@@ -70,7 +70,10 @@ struct loam_pool *loam_pool_new(const struct loam_pool_options *options);
 //
 // The pool does not keep what it has lent. An object that dies on loan is
 // noticed by the collection that finds it dead, and another may be made in its
-// place; who has waited for 100 ms asks for a collection for that reason.
+// place; who has waited for 100 ms asks for a collection for that reason. In a
+// child of fork that is what becomes of all that other threads had.
+//
+// Objects of a pool are never moved (see loam_compact).
 //
 //   threads  any       collects  may         cost  about 8 ns for an idle one
 void *loam_pool_acquire(struct loam_pool *pool);

@@ -43,6 +43,22 @@ static inline struct lm_member *pool_self(const char *call) {
     return self;
 }
 
+// Inside, so that no handler jumps away with a place; unless this is a handler
+// of a fault that interrupted the allocator, and inside already.
+static inline bool pool_enter(struct lm_member *self) {
+    bool is_outside = self->inside == 0;
+    if (lm_likely(is_outside)) {
+        lm_member_enter(self);
+    }
+    return is_outside;
+}
+
+static inline void pool_leave(struct lm_member *self, bool has_entered) {
+    if (lm_likely(has_entered)) {
+        lm_member_leave(self);
+    }
+}
+
 // ---- Making a pool --------------------------------------------------------------
 
 static void *pool_make_object(const struct loam_type *type, loam_make_fn *make,
@@ -50,27 +66,55 @@ static void *pool_make_object(const struct loam_type *type, loam_make_fn *make,
     return make ? make(argument) : loam_new_of(type, 0);
 }
 
-// Fills a place that was taken blank; NULL when there is no object for it.
-static void *pool_fill(struct loam_pool *pool, uint32_t place) {
+static uint64_t pool_now(const struct loam_pool *pool) {
+    return pool->clock ? pool->clock(pool->argument) : lm_clock_ns();
+}
+
+__attribute__((noreturn)) static void make_error(const struct loam_pool *pool,
+                                                 const void *object,
+                                                 const char *what) {
+    lm_caller_error("a pool's `make` returns a new object, and objects of a "
+                    "pool are released, not freed",
+                    "make another one in each call, and call loam_free for "
+                    "none of them",
+                    "the function `make` of the pool at %p returned %p, %s",
+                    (const void *)pool, object, what);
+}
+
+// Takes a blank place and makes an object for it, to be idle or lent. False when
+// no place is blank; NULL when there is no object for it.
+static bool pool_make(struct lm_member *self, struct loam_pool *pool,
+                      bool is_lent, void **made) {
+    *made = NULL;
+    bool has_entered = pool_enter(self);
+    uint32_t place = lm_bounded_take_blank(pool);
+    if (place != LM_BOUNDED_NONE) {
+        pool->places[place].since_ns = (uintptr_t)self;
+    }
+    pool_leave(self, has_entered);
+    if (place == LM_BOUNDED_NONE) {
+        return false;
+    }
     void *object = pool_make_object(pool->type, pool->make, pool->argument);
+    // Its place is found by its address, which must not change.
+    if (lm_space_has((uintptr_t)object) && loam_address(object) == 0) {
+        make_error(pool, object, "which is no object");
+    }
+    uint64_t now = pool->idle_ns && !is_lent ? pool_now(pool) : 0;
+    has_entered = pool_enter(self);
+    pool->places[place].since_ns = now;
     if (object == NULL) {
         lm_bounded_vacate(pool, place);
-        return NULL;
+    } else if (!lm_bounded_fill(pool, place, object)) {
+        make_error(pool, object, "which the pool has already");
+    } else if (is_lent) {
+        lm_bounded_lend(pool, place);
+    } else {
+        lm_bounded_give(pool, place, object);
     }
-    // Its place is found by its address.
-    bool is_object =
-        !lm_space_has((uintptr_t)object) || loam_address(object) != 0;
-    if (!is_object || !lm_bounded_fill(pool, place, object)) {
-        lm_caller_error("a pool's `make` returns a new object, and objects of "
-                        "a pool are released, not freed",
-                        "make another one in each call, and call loam_free for "
-                        "none of them",
-                        "the function `make` of the pool at %p returned %p, %s",
-                        (void *)pool, object,
-                        is_object ? "which the pool has already"
-                                  : "which is no object");
-    }
-    return object;
+    pool_leave(self, has_entered);
+    *made = object;
+    return true;
 }
 
 static bool options_check(const struct loam_pool_options *options) {
@@ -131,41 +175,51 @@ static struct loam_pool *pool_alloc(const struct loam_pool_options *options) {
     return pool;
 }
 
-static uint64_t pool_now(const struct loam_pool *pool) {
-    return pool->clock ? pool->clock(pool->argument) : lm_clock_ns();
+// Takes the object out of a place that has been idle since then or longer.
+static void *pool_take_old(struct lm_member *self, struct loam_pool *pool,
+                           uint64_t since_ns, uint32_t *place) {
+    void *object = NULL;
+    bool has_entered = pool_enter(self);
+    uint32_t taken = lm_bounded_take_old(pool, since_ns, place);
+    if (taken != LM_BOUNDED_NONE) {
+        pool->places[taken].since_ns = (uintptr_t)self;
+        object = lm_bounded_clear(pool, taken);
+    }
+    pool_leave(self, has_entered);
+    return object;
 }
 
-// Lets go of all but `keep` that have been idle since then or longer.
-static size_t pool_let_go(struct loam_pool *pool, uint64_t since_ns,
-                          size_t keep) {
+// Lets go of all but `keep` of those.
+static size_t pool_let_go(struct lm_member *self, struct loam_pool *pool,
+                          uint64_t since_ns, size_t keep) {
     size_t count = 0;
-    uint32_t end = pool->place_count;
+    uint32_t place = pool->place_count;
     for (size_t idle = lm_bounded_count(pool); idle > keep; idle--) {
-        uint32_t place = lm_bounded_take_old(pool, since_ns, &end);
-        if (place == LM_BOUNDED_NONE) {
+        void *object = pool_take_old(self, pool, since_ns, &place);
+        if (object == NULL) {
             break;
         }
-        void *object = lm_bounded_clear(pool, place);
         __atomic_fetch_add(&pool->dropped_count, 1, __ATOMIC_RELAXED);
         if (pool->drop) {
             pool->drop(object, pool->argument);
         }
+        bool has_entered = pool_enter(self);
+        pool->places[place].since_ns = 0;
         lm_bounded_vacate(pool, place);
+        pool_leave(self, has_entered);
         count++;
     }
     return count;
 }
 
-static bool pool_make_ready(struct loam_pool *pool) {
+static bool pool_make_ready(struct lm_member *self, struct loam_pool *pool) {
+    void *object = NULL;
     for (uint32_t i = 0; i < pool->ready_count; i++) {
-        uint32_t place = lm_bounded_take_blank(pool);
-        void *object = pool_fill(pool, place);
+        pool_make(self, pool, false, &object);
         if (object == NULL) {
-            pool_let_go(pool, UINT64_MAX, 0);
+            pool_let_go(self, pool, UINT64_MAX, 0);
             return false;
         }
-        pool->places[place].since_ns = pool->idle_ns ? pool_now(pool) : 0;
-        lm_bounded_give(pool, place, object);
     }
     return true;
 }
@@ -187,26 +241,27 @@ struct loam_pool *loam_pool_new(const struct loam_pool_options *options) {
                       "no memory: the system gave none for the table of pools");
         return NULL;
     }
-    return pool_make_ready(pool) ? pool : NULL;
+    return pool_make_ready(self, pool) ? pool : NULL;
 }
 
 // ---- Lending --------------------------------------------------------------------
 
-// Whether there is an answer: an object, or NULL for one that could not be made.
-static bool pool_get(struct loam_pool *pool, void **object) {
+static inline void *pool_take(struct lm_member *self, struct loam_pool *pool) {
+    void *object = NULL;
+    bool has_entered = pool_enter(self);
     uint32_t place = lm_bounded_take(pool);
-    if (place == LM_BOUNDED_NONE) {
-        place = lm_bounded_take_blank(pool);
-        if (place == LM_BOUNDED_NONE) {
-            return false;
-        }
-        *object = pool_fill(pool, place);
-        if (*object == NULL) {
-            return true;
-        }
+    if (lm_likely(place != LM_BOUNDED_NONE)) {
+        object = lm_bounded_lend(pool, place);
     }
-    *object = lm_bounded_lend(pool, place);
-    return true;
+    pool_leave(self, has_entered);
+    return object;
+}
+
+// Whether there is an answer: an object, or NULL for one that could not be made.
+static bool pool_get(struct lm_member *self, struct loam_pool *pool,
+                     void **object) {
+    *object = pool_take(self, pool);
+    return *object || pool_make(self, pool, true, object);
 }
 
 // As loam_blocking_begin and end do it. Inside, so that a handler runs when this
@@ -253,7 +308,7 @@ static bool pool_wait(struct lm_member *self, struct loam_pool *pool,
     __atomic_fetch_add(&pool->waiter_count, 1, __ATOMIC_SEQ_CST);
     for (;;) {
         uint32_t turn = __atomic_load_n(&pool->turn, __ATOMIC_SEQ_CST);
-        has_answer = pool_get(pool, object);
+        has_answer = pool_get(self, pool, object);
         if (has_answer || waited >= timeout_ns) {
             break;
         }
@@ -280,23 +335,27 @@ static void *pool_busy(const struct loam_pool *pool, uint64_t timeout_ns) {
     return NULL;
 }
 
-static inline void *pool_acquire(struct loam_pool *pool, uint64_t timeout_ns,
-                                 const char *call) {
-    struct lm_member *self = pool_self(call);
+__attribute__((noinline)) static void *pool_acquire_slow(struct lm_member *self,
+                                                         struct loam_pool *pool,
+                                                         uint64_t timeout_ns) {
     void *object = NULL;
-    if (self == NULL) {
-        return NULL;
-    }
-    uint32_t place = lm_bounded_take(pool);
-    if (lm_likely(place != LM_BOUNDED_NONE)) {
-        return lm_bounded_lend(pool, place);
+    if (self == NULL || pool_make(self, pool, true, &object)) {
+        return object;
     }
     // A handler of a fault in the allocator cannot wait.
     bool can_wait = timeout_ns && self->inside == 0;
-    return pool_get(pool, &object) ||
-                   (can_wait && pool_wait(self, pool, timeout_ns, &object))
+    return can_wait && pool_wait(self, pool, timeout_ns, &object)
                ? object
                : pool_busy(pool, timeout_ns);
+}
+
+static inline void *pool_acquire(struct loam_pool *pool, uint64_t timeout_ns,
+                                 const char *call) {
+    struct lm_member *self = pool_self(call);
+    void *object = self ? pool_take(self, pool) : NULL;
+    return lm_likely(object != NULL)
+               ? object
+               : pool_acquire_slow(self, pool, timeout_ns);
 }
 
 void *loam_pool_acquire(struct loam_pool *pool) {
@@ -334,17 +393,19 @@ static uint64_t pool_since(const struct loam_pool *pool, uint64_t now) {
 }
 
 // Once in idle_ns a release looks for what nobody wants any more.
-static void pool_trim_at_times(struct loam_pool *pool, uint64_t now) {
+static void pool_trim_at_times(struct lm_member *self, struct loam_pool *pool,
+                               uint64_t now) {
     uint64_t trimmed = __atomic_load_n(&pool->trimmed_ns, __ATOMIC_RELAXED);
     if (now - trimmed > pool->idle_ns &&
         __atomic_compare_exchange_n(&pool->trimmed_ns, &trimmed, now, false,
                                     __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
-        pool_let_go(pool, pool_since(pool, now), pool->ready_count);
+        pool_let_go(self, pool, pool_since(pool, now), pool->ready_count);
     }
 }
 
 void loam_pool_release(struct loam_pool *pool, void *object) {
-    if (pool_self("loam_pool_release") == NULL) {
+    struct lm_member *self = pool_self("loam_pool_release");
+    if (self == NULL) {
         return; // then nothing was ever lent
     }
     uint32_t place = lm_bounded_find(pool, object);
@@ -362,24 +423,27 @@ void loam_pool_release(struct loam_pool *pool, void *object) {
     if (pool->idle_ns) {
         p->since_ns = now = pool_now(pool);
     }
+    bool has_entered = pool_enter(self);
     if (lm_unlikely(!lm_bounded_give(pool, place, object))) {
         release_error(pool, object, true); // by two threads at once
     }
+    pool_leave(self, has_entered);
     if (pool->idle_ns) {
-        pool_trim_at_times(pool, now);
+        pool_trim_at_times(self, pool, now);
     }
 }
 
 size_t loam_pool_trim(struct loam_pool *pool) {
-    if (pool_self("loam_pool_trim") == NULL || pool->idle_ns == 0) {
-        return 0;
-    }
-    return pool_let_go(pool, pool_since(pool, pool_now(pool)),
-                       pool->ready_count);
+    struct lm_member *self = pool_self("loam_pool_trim");
+    return self && pool->idle_ns
+               ? pool_let_go(self, pool, pool_since(pool, pool_now(pool)),
+                             pool->ready_count)
+               : 0;
 }
 
 size_t loam_pool_drain(struct loam_pool *pool) {
-    return pool_self("loam_pool_drain") ? pool_let_go(pool, UINT64_MAX, 0) : 0;
+    struct lm_member *self = pool_self("loam_pool_drain");
+    return self ? pool_let_go(self, pool, UINT64_MAX, 0) : 0;
 }
 
 void loam_pool_stats_get(const struct loam_pool *pool,

@@ -23,6 +23,7 @@
 #include "heap/find.h"
 #include "os/clock.h"
 #include "os/lock.h"
+#include "world/member.h"
 #include "world/table.h"
 
 #include <string.h>
@@ -68,7 +69,7 @@ bool lm_bounded_begin(struct loam_pool *pool) {
 static uint32_t word_take(uint64_t *word) {
     uint64_t bits;
     while ((bits = __atomic_load_n(word, __ATOMIC_SEQ_CST)) != 0) {
-        uint32_t first = (uint32_t)lm_bits_first(bits);
+        uint32_t first = lm_bits_first(bits);
         uint64_t bit = (uint64_t)1 << first;
         if (__atomic_fetch_and(word, ~bit, __ATOMIC_SEQ_CST) & bit) {
             return first;
@@ -157,12 +158,12 @@ bool lm_bounded_fill(struct loam_pool *pool, uint32_t place, void *object) {
     __atomic_store_n(&p->hidden, ~(uintptr_t)object, __ATOMIC_RELAXED);
     // There are twice as many entries as places.
     for (uint32_t at = lm_bounded_home(pool, object);; at++) {
-        uint32_t *entry = &pool->entries[at & (pool->entry_count - 1)];
+        p->entry = at & (pool->entry_count - 1);
+        uint32_t *entry = &pool->entries[p->entry];
         uint32_t was = __atomic_load_n(entry, __ATOMIC_SEQ_CST);
         if ((was == 0 || was == BOUNDED_LEFT) &&
             __atomic_compare_exchange_n(entry, &was, place + 1, false,
                                         __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
-            p->entry = at & (pool->entry_count - 1);
             break;
         }
     }
@@ -249,19 +250,31 @@ static bool place_is_lost(const struct lm_place *place) {
     return place->is_lent && lm_space_has(address) && !lm_find(address, &o);
 }
 
-static void pool_seek(struct loam_pool *pool) {
+// Calls fn for each place that is neither idle nor blank.
+static void pool_each_busy(struct loam_pool *pool,
+                           void (*fn)(struct loam_pool *pool, uint32_t place)) {
     for (uint32_t w = 0; w < pool->word_count; w++) {
         uint64_t busy = ~(pool->idle[w] | bounded_blank(pool)[w]);
         for (; busy; busy &= busy - 1) {
-            uint32_t i = w * 64 + (uint32_t)lm_bits_first(busy);
-            if (i < pool->place_count && place_is_lost(&pool->places[i])) {
-                lm_bounded_clear(pool, i);
-                pool->places[i].is_lent = 0;
-                pool->lost_count++;
-                lm_bounded_vacate(pool, i);
+            uint32_t place = w * 64 + lm_bits_first(busy);
+            if (place < pool->place_count) {
+                fn(pool, place);
             }
         }
     }
+}
+
+static void place_seek(struct loam_pool *pool, uint32_t place) {
+    if (place_is_lost(&pool->places[place])) {
+        lm_bounded_clear(pool, place);
+        pool->places[place].is_lent = 0;
+        pool->lost_count++;
+        lm_bounded_vacate(pool, place);
+    }
+}
+
+static void pool_seek(struct loam_pool *pool) {
+    pool_each_busy(pool, place_seek);
 }
 
 void lm_bounded_after(void) {
@@ -278,14 +291,31 @@ void lm_bounded_fork_prepare(void) {
     lm_lock_acquire(&bounded.lock);
 }
 
-// Those who waited are not in the child.
-static void pool_forget_waiters(struct loam_pool *pool) {
+// What a thread had just taken that is not in the child: an object that was
+// idle, or about to be, is so; of another nothing is left.
+static void place_restore(struct loam_pool *pool, uint32_t index) {
+    struct lm_place *p = &pool->places[index];
+    if (p->is_lent) {
+        p->object = NULL;
+    } else if (lm_self && p->since_ns == (uintptr_t)lm_self) {
+        return; // this thread forked in the middle of making it, or dropping it
+    } else if (p->object && lm_bounded_find(pool, p->object) == index) {
+        lm_bounded_give(pool, index, p->object);
+    } else {
+        p->object = NULL;
+        p->hidden = 0;
+        lm_bounded_vacate(pool, index);
+    }
+}
+
+static void pool_restore(struct loam_pool *pool) {
     pool->waiter_count = 0;
+    pool_each_busy(pool, place_restore);
 }
 
 void lm_bounded_fork_done(bool in_child) {
     if (in_child) {
-        bounded_each(pool_forget_waiters);
+        bounded_each(pool_restore);
         lm_lock_reset(&bounded.lock);
     } else {
         lm_lock_release(&bounded.lock);

@@ -11,7 +11,8 @@
 //       +------------------- LENT-+
 //
 // Who takes a place out of a state by its bit has it for itself. All of this is
-// without locks, so a child of fork finds every pool in order.
+// without locks, and all but the program's functions runs inside (see
+// world/member.h), so that no handler of a signal jumps away with a place.
 
 #ifndef POOL_BOUNDED_H
 #define POOL_BOUNDED_H
@@ -26,11 +27,13 @@
 
 // struct lm_place is the place of one object.
 struct lm_place {
-    void *object;      // while it is idle
-    uintptr_t hidden;  // its address, turned round: this keeps nothing alive
-    uint64_t since_ns; // when it was released; only with idle_ns
-    uint32_t is_lent;  // atomic
-    uint32_t entry;    // of the table that says where it is
+    void *object;     // while it is idle
+    uintptr_t hidden; // its address, turned round: this keeps nothing alive
+    // When it was released, with idle_ns; and while a function of the program's
+    // makes or drops the object, the address of the member that runs it.
+    uint64_t since_ns;
+    uint32_t is_lent; // atomic
+    uint32_t entry;   // of the table that says where it is
 };
 
 // struct loam_pool is an object on the heap, as all that it points to. Its
@@ -52,7 +55,7 @@ struct loam_pool {
     uint32_t word_count;
     uint32_t entry_count; // a power of two
     // All below is atomic.
-    uint32_t word; // where something was idle lately
+    uint32_t word; // where something became idle last
     uint32_t turn; // changes when somebody may find something
     uint32_t waiter_count;
     uint64_t trimmed_ns;
@@ -169,12 +172,11 @@ static inline bool lm_bounded_give(struct loam_pool *pool, uint32_t index,
     __atomic_store_n(&place->is_lent, 0, __ATOMIC_RELAXED);
     // Sequentially consistent, as all that waiters and releasers do: who sees
     // no waiter here has been seen by that waiter. (bounded.3)
-    uint64_t before =
-        __atomic_fetch_or(&pool->idle[index / 64], bit, __ATOMIC_SEQ_CST);
-    if (before & bit) {
+    if (__atomic_fetch_or(&pool->idle[index / 64], bit, __ATOMIC_SEQ_CST) &
+        bit) {
         return false;
     }
-    if (before == 0) {
+    if (__atomic_load_n(&pool->word, __ATOMIC_RELAXED) != index / 64) {
         __atomic_store_n(&pool->word, index / 64, __ATOMIC_RELAXED);
     }
     if (__builtin_expect(

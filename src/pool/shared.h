@@ -73,9 +73,11 @@ static inline struct lm_seat *lm_shared_seat(const struct loam_cache *handle,
     if (__builtin_expect(handle->id < mine->seat_room, 1)) {
         struct lm_seat *seat = mine->seats[handle->id];
         // Both may have changed since: seats are used again.
-        if (__builtin_expect(seat && seat->shared == handle->shared &&
-                                 seat->tenancy == mine->tenancy,
-                             1)) {
+        if (__builtin_expect(
+                seat && seat->shared == handle->shared &&
+                    __atomic_load_n(&seat->tenancy, __ATOMIC_RELAXED) ==
+                        mine->tenancy,
+                1)) {
             return seat;
         }
     }
