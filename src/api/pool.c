@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// pool.c: loam/pool.h.
+// pool.c: loam/pool.h, its pools.
 
 #include <loam/pool.h>
 
@@ -7,21 +7,16 @@
 #include <loam/heap.h>
 #include <loam/root.h>
 
-#include "api/runtime.h"
+#include "api/pool.h"
 #include "api/status.h"
 #include "base/check.h"
 #include "heap/space.h"
 #include "os/clock.h"
 #include "os/lock.h"
 #include "pool/bounded.h"
-#include "pool/shared.h"
-
-#include <string.h>
 
 LOAM_TYPE(struct lm_place, object)
 LOAM_TYPE(struct loam_pool, places, idle, entries, argument)
-LOAM_TYPE(struct loam_cache, argument)
-LOAM_TYPE(struct lm_pack, next, objects)
 
 #define POOL_PLACES_MAX 1000000
 
@@ -29,19 +24,6 @@ LOAM_TYPE(struct lm_pack, next, objects)
 // and so may everybody where a handler jumps out of a wait that it was woken
 // from. After the first time it has lost objects looked for.
 #define POOL_SLICE_NS 100000000u
-
-// The calling member, which must not be in a blocking region: no stop would
-// wait for it.
-static inline struct lm_member *pool_self(const char *call) {
-    struct lm_member *self = lm_runtime_self();
-    if (lm_unlikely(self && self->blocking_depth)) {
-        lm_caller_error("a thread does not touch the heap between "
-                        "loam_blocking_begin and loam_blocking_end",
-                        "end the region first", "%s in a blocking region",
-                        call);
-    }
-    return self;
-}
 
 // Inside, so that no handler jumps away with a place; unless this is a handler
 // of a fault that interrupted the allocator, and inside already.
@@ -60,11 +42,6 @@ static inline void pool_leave(struct lm_member *self, bool has_entered) {
 }
 
 // ---- Making a pool --------------------------------------------------------------
-
-static void *pool_make_object(const struct loam_type *type, loam_make_fn *make,
-                              void *argument) {
-    return make ? make(argument) : loam_new_of(type, 0);
-}
 
 static uint64_t pool_now(const struct loam_pool *pool) {
     return pool->clock ? pool->clock(pool->argument) : lm_clock_ns();
@@ -95,7 +72,7 @@ static bool pool_make(struct lm_member *self, struct loam_pool *pool,
     if (place == LM_BOUNDED_NONE) {
         return false;
     }
-    void *object = pool_make_object(pool->type, pool->make, pool->argument);
+    void *object = lm_pool_make(pool->type, pool->make, pool->argument);
     // Its place is found by its address, which must not change.
     if (lm_space_has((uintptr_t)object) && loam_address(object) == 0) {
         make_error(pool, object, "which is no object");
@@ -225,7 +202,7 @@ static bool pool_make_ready(struct lm_member *self, struct loam_pool *pool) {
 }
 
 struct loam_pool *loam_pool_new(const struct loam_pool_options *options) {
-    struct lm_member *self = pool_self("loam_pool_new");
+    struct lm_member *self = lm_pool_self("loam_pool_new");
     if (self == NULL || !options_check(options)) {
         return NULL;
     }
@@ -351,7 +328,7 @@ __attribute__((noinline)) static void *pool_acquire_slow(struct lm_member *self,
 
 static inline void *pool_acquire(struct loam_pool *pool, uint64_t timeout_ns,
                                  const char *call) {
-    struct lm_member *self = pool_self(call);
+    struct lm_member *self = lm_pool_self(call);
     void *object = self ? pool_take(self, pool) : NULL;
     return lm_likely(object != NULL)
                ? object
@@ -404,7 +381,7 @@ static void pool_trim_at_times(struct lm_member *self, struct loam_pool *pool,
 }
 
 void loam_pool_release(struct loam_pool *pool, void *object) {
-    struct lm_member *self = pool_self("loam_pool_release");
+    struct lm_member *self = lm_pool_self("loam_pool_release");
     if (self == NULL) {
         return; // then nothing was ever lent
     }
@@ -434,7 +411,7 @@ void loam_pool_release(struct loam_pool *pool, void *object) {
 }
 
 size_t loam_pool_trim(struct loam_pool *pool) {
-    struct lm_member *self = pool_self("loam_pool_trim");
+    struct lm_member *self = lm_pool_self("loam_pool_trim");
     return self && pool->idle_ns
                ? pool_let_go(self, pool, pool_since(pool, pool_now(pool)),
                              pool->ready_count)
@@ -442,7 +419,7 @@ size_t loam_pool_trim(struct loam_pool *pool) {
 }
 
 size_t loam_pool_drain(struct loam_pool *pool) {
-    struct lm_member *self = pool_self("loam_pool_drain");
+    struct lm_member *self = lm_pool_self("loam_pool_drain");
     return self ? pool_let_go(self, pool, UINT64_MAX, 0) : 0;
 }
 
@@ -466,144 +443,4 @@ void loam_pool_stats_get(const struct loam_pool *pool,
             __atomic_load_n(&pool->timeout_count, __ATOMIC_RELAXED),
         .wait_max_ns = __atomic_load_n(&pool->wait_max_ns, __ATOMIC_RELAXED),
     };
-}
-
-// ---- Caches ---------------------------------------------------------------------
-
-struct loam_cache *loam_cache_new(const struct loam_cache_options *options) {
-    struct lm_member *self = pool_self("loam_cache_new");
-    struct loam_cache *cache = self ? loam_new(struct loam_cache) : NULL;
-    if (cache == NULL || !loam_address(cache)) {
-        return NULL;
-    }
-    if (options) {
-        cache->argument = options->argument;
-        cache->type = options->type;
-        cache->make = options->make;
-    }
-    lm_member_inside(self);
-    bool ok = lm_shared_new(cache);
-    lm_member_outside(self);
-    if (!ok) {
-        lm_status_set(LOAM_NO_MEMORY,
-                      "no memory: the system gave none for a cache's record");
-        return NULL;
-    }
-    return cache;
-}
-
-static void *cache_make(struct loam_cache *cache) {
-    lm_shared_made(cache);
-    return cache->make || cache->type
-               ? pool_make_object(cache->type, cache->make, cache->argument)
-               : NULL;
-}
-
-// What is not in the thread's own hands. Called inside.
-__attribute__((noinline)) static void *cache_find(struct loam_cache *cache,
-                                                  struct lm_cache *mine,
-                                                  struct lm_seat *seat) {
-    void *object = NULL;
-    if (seat == NULL) {
-        seat = lm_shared_sit(cache, mine);
-        if (seat) { // perhaps another thread's, that has ended
-            lm_shared_count(&seat->get_count);
-            object = seat->object;
-            seat->object = NULL;
-        }
-    }
-    return object ? object : lm_shared_find(cache, seat);
-}
-
-// Whether a handler of a fault interrupted the allocator, or this file.
-static bool cache_is_amid(const struct lm_member *self) {
-    if (lm_likely(self->inside == 0)) {
-        return false;
-    }
-    lm_status_set(LOAM_IN_HANDLER,
-                  "in a signal handler that interrupted the allocator: a cache "
-                  "cannot be used there");
-    return true;
-}
-
-void *loam_cache_get(struct loam_cache *cache) {
-    struct lm_member *self = pool_self("loam_cache_get");
-    void *object = NULL;
-    if (self == NULL || cache_is_amid(self)) {
-        return NULL;
-    }
-    lm_member_enter(self);
-    struct lm_seat *seat = lm_shared_seat(cache, self->cache);
-    if (lm_likely(seat != NULL)) {
-        lm_shared_count(&seat->get_count);
-        object = seat->object;
-        seat->object = NULL;
-    }
-    if (lm_unlikely(object == NULL)) {
-        object = cache_find(cache, self->cache, seat);
-    }
-    lm_member_leave(self);
-    return lm_likely(object != NULL) ? object : cache_make(cache);
-}
-
-// Puts it into a seat, in the tenant's own hands or where others find it; false
-// when that takes another pack. Called inside.
-static bool seat_put(struct lm_seat *seat, void *object, struct lm_pack *pack) {
-    bool is_own = seat->object == NULL;
-    if (is_own) {
-        seat->object = object;
-    }
-    bool ok = is_own || lm_shared_push(seat, object, pack);
-    if (ok) {
-        lm_shared_count(&seat->put_count);
-    }
-    return ok;
-}
-
-// What does not fit the thread's own hands. Where there is no memory to keep it
-// in, nobody does.
-__attribute__((noinline)) static void cache_push(struct loam_cache *cache,
-                                                 struct lm_member *self,
-                                                 void *object) {
-    struct lm_pack *pack = NULL;
-    for (bool ok = false; !ok;) {
-        lm_member_enter(self);
-        struct lm_seat *seat = lm_shared_seat(cache, self->cache);
-        seat = seat ? seat : lm_shared_sit(cache, self->cache);
-        ok = seat == NULL || seat_put(seat, object, pack);
-        lm_member_leave(self);
-        if (!ok) {
-            pack = loam_new(struct lm_pack);
-            ok = pack == NULL;
-        }
-    }
-}
-
-void loam_cache_put(struct loam_cache *cache, void *object) {
-    struct lm_member *self = pool_self("loam_cache_put");
-    if (self == NULL || object == NULL || cache_is_amid(self)) {
-        return;
-    }
-    lm_member_enter(self);
-    struct lm_seat *seat = lm_shared_seat(cache, self->cache);
-    bool is_kept = seat && seat->object == NULL;
-    if (lm_likely(is_kept)) {
-        lm_shared_count(&seat->put_count);
-        seat->object = object;
-    }
-    lm_member_leave(self);
-    if (lm_unlikely(!is_kept)) {
-        cache_push(cache, self, object);
-    }
-}
-
-void loam_cache_stats_get(const struct loam_cache *cache,
-                          struct loam_cache_stats *stats) {
-    memset(stats, 0, sizeof *stats);
-    struct lm_member *self = pool_self("loam_cache_stats_get");
-    if (self) {
-        lm_member_enter(self);
-        lm_shared_stats(cache, stats);
-        lm_member_leave(self);
-    }
 }

@@ -3,8 +3,9 @@
 //
 // The object that a thread has put last it gets back without a lock. Nobody
 // else touches it but a stop, and no stop comes in the middle, for the thread is
-// inside meanwhile. Others go to the thread's packs, where any thread finds them,
-// under the seat's lock.
+// inside meanwhile. Others go to the thread's packs, where any thread finds them.
+// A lock of one word keeps two from a seat's packs at once. The tenant waits for it;
+// others, who have other seats to look at, pass a busy one over.
 //
 // Each full collection begins by making what is there old, and by letting go of
 // what was old already, as the "victim" caches of Go's sync.Pool (and Jouppi's,
@@ -14,16 +15,18 @@
 // A seat is a root, so what it has is alive, and that may lead back to the
 // cache's handle: for two full collections at most.
 //
-//   shared.3  What a seat has is in no other seat: it changes hands under the
-//             lock of the seat it leaves, and is in nobody's hands but the
-//             caller's until it is under the lock of another.
+//   shared.3  What a seat has is in no other seat: who takes it from there has
+//             the seat's lock, and has it for itself from then on.
 //   shared.4  Seats and records stay seats and records until the end, so a
 //             thread may look at one that it knew long ago.
 
 #include "pool/shared.h"
 
 #include "heap/find.h"
+#include "os/lock.h"
+#include "os/machine.h"
 #include "os/memory.h"
+#include "os/thread.h"
 #include "world/roots.h"
 
 #include <string.h>
@@ -90,6 +93,34 @@ bool lm_shared_new(struct loam_cache *handle) {
     return ok;
 }
 
+// ---- Locks of seats -------------------------------------------------------------
+//
+// Not struct lm_lock, whose release costs as much as taking it. Nobody waits here
+// but where a thread lost its processor in the middle of a few instructions, or
+// where the process is being forked.
+
+#define SEAT_SPINS 100
+#define SEAT_SLEEP_NS 20000
+
+static bool seat_try(struct lm_seat *seat) {
+    // Acquire: pairs with the release below.
+    return __atomic_exchange_n(&seat->is_busy, 1, __ATOMIC_ACQUIRE) == 0;
+}
+
+static void seat_lock(struct lm_seat *seat) {
+    for (unsigned i = 0; !seat_try(seat); i++) {
+        if (i < SEAT_SPINS) {
+            lm_machine_pause();
+        } else {
+            lm_thread_sleep(SEAT_SLEEP_NS);
+        }
+    }
+}
+
+static void seat_unlock(struct lm_seat *seat) {
+    __atomic_store_n(&seat->is_busy, 0, __ATOMIC_RELEASE);
+}
+
 // ---- Seats ----------------------------------------------------------------------
 
 static bool seat_grow(void) {
@@ -147,13 +178,13 @@ static struct lm_seat *seat_first(const struct lm_shared *s) {
 // A seat whose thread has ended, with what it left there.
 static struct lm_seat *seat_adopt(struct lm_shared *s, struct lm_cache *mine) {
     for (struct lm_seat *seat = seat_first(s); seat; seat = seat->next) {
-        lm_lock_acquire(&seat->lock);
+        seat_lock(seat);
         bool is_free = !seat_has_tenant(seat);
         if (is_free) {
             __atomic_store_n(&seat->owner, mine, __ATOMIC_RELAXED);
             __atomic_store_n(&seat->tenancy, mine->tenancy, __ATOMIC_RELAXED);
         }
-        lm_lock_release(&seat->lock);
+        seat_unlock(seat);
         if (is_free) {
             return seat;
         }
@@ -213,7 +244,7 @@ static void *pack_pop(struct lm_pack **packs) {
 }
 
 bool lm_shared_push(struct lm_seat *seat, void *object, struct lm_pack *pack) {
-    lm_lock_acquire(&seat->lock);
+    seat_lock(seat);
     struct lm_pack *first = seat->packs;
     if ((first == NULL || first->count == LM_PACK_OBJECTS) && pack) {
         pack->next = first;
@@ -224,35 +255,43 @@ bool lm_shared_push(struct lm_seat *seat, void *object, struct lm_pack *pack) {
         first->objects[first->count++] = object;
         count_set(&seat->pack_count, seat->pack_count + 1);
     }
-    lm_lock_release(&seat->lock);
+    seat_unlock(seat);
     return ok;
 }
 
-// From a seat's packs.
+// From the packs of a seat whose lock the caller has, which it gives back.
 static void *seat_take(struct lm_seat *seat) {
     void *object = NULL;
-    if (count_get(&seat->pack_count) == 0) {
-        return NULL;
-    }
-    lm_lock_acquire(&seat->lock);
     if (seat->pack_count) {
         count_set(&seat->pack_count, seat->pack_count - 1);
         object = pack_pop(&seat->packs);
     }
-    lm_lock_release(&seat->lock);
+    seat_unlock(seat);
     return object;
+}
+
+static void *seat_take_own(struct lm_seat *seat) {
+    if (count_get(&seat->pack_count) == 0) {
+        return NULL;
+    }
+    seat_lock(seat);
+    return seat_take(seat);
+}
+
+static void *seat_steal(struct lm_seat *seat) {
+    return count_get(&seat->pack_count) && seat_try(seat) ? seat_take(seat)
+                                                          : NULL;
 }
 
 // From what is old, or what an ended thread had for itself.
 static void *seat_take_left(struct lm_seat *seat) {
     void *object = NULL;
     bool is_left = !seat_has_tenant(seat);
-    if (count_get(&seat->old_count) == 0 && !is_left) {
+    if ((count_get(&seat->old_count) == 0 && !is_left) || !seat_try(seat)) {
         return NULL;
     }
-    lm_lock_acquire(&seat->lock);
     // Once a thread is gone it does not come back, and who takes its seat over
-    // does so under the lock.
+    // does so with the lock.
     if (is_left && !seat_has_tenant(seat) && seat->object) {
         object = seat->object;
         seat->object = NULL;
@@ -262,7 +301,7 @@ static void *seat_take_left(struct lm_seat *seat) {
         seat->old_object = NULL;
         object = object ? object : pack_pop(&seat->old_packs);
     }
-    lm_lock_release(&seat->lock);
+    seat_unlock(seat);
     return object;
 }
 
@@ -281,9 +320,9 @@ static void *shared_search(struct lm_shared *s, const struct lm_seat *but,
 
 void *lm_shared_find(const struct loam_cache *handle, struct lm_seat *seat) {
     struct lm_shared *s = handle->shared;
-    void *object = seat ? seat_take(seat) : NULL;
+    void *object = seat ? seat_take_own(seat) : NULL;
     if (object == NULL) {
-        object = shared_search(s, seat, seat_take);
+        object = shared_search(s, seat, seat_steal);
     }
     if (object == NULL && seat) {
         object = seat_take_left(seat);
@@ -373,22 +412,25 @@ void lm_shared_fini(void) {
     memset(&shared, 0, sizeof shared);
 }
 
+// Nobody is inside when this is called, but may be before the child is there.
 void lm_shared_fork_prepare(void) {
     lm_lock_acquire(&shared.lock);
     for (struct lm_shared *s = shared.all; s; s = s->next) {
         for (struct lm_seat *seat = s->seats; seat; seat = seat->next) {
-            lm_lock_acquire(&seat->lock);
+            seat_lock(seat);
         }
     }
 }
 
 void lm_shared_fork_done(bool in_child) {
-    void (*const leave)(struct lm_lock *) =
-        in_child ? lm_lock_reset : lm_lock_release;
     for (struct lm_shared *s = shared.all; s; s = s->next) {
         for (struct lm_seat *seat = s->seats; seat; seat = seat->next) {
-            leave(&seat->lock);
+            seat_unlock(seat);
         }
     }
-    leave(&shared.lock);
+    if (in_child) {
+        lm_lock_reset(&shared.lock);
+    } else {
+        lm_lock_release(&shared.lock);
+    }
 }

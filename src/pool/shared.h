@@ -14,7 +14,6 @@
 
 #include "alloc/cache.h"
 #include "base/config.h"
-#include "os/lock.h"
 
 #include <loam/pool.h>
 
@@ -45,14 +44,14 @@ struct lm_pack {
 // the process.
 //
 //   shared.1  `object` is its tenant's alone, while that lives; and a stop's.
-//   shared.2  The lock guards packs, old_object and old_packs.
+//   shared.2  Who has set is_busy has packs, old_object and old_packs.
 struct __attribute__((aligned(2 * LM_LINE_BYTES))) lm_seat {
     void *object;
     struct lm_shared *shared; // NULL: of no cache
     uint64_t tenancy;         // its tenant's; atomic
     uint64_t get_count;       // written by the tenant; atomic, as all counts
     uint64_t put_count;
-    struct lm_lock lock;
+    uint32_t is_busy;    // a lock that is given back by a plain store; atomic
     uint32_t pack_count; // objects in packs
     struct lm_pack *packs;
     void *old_object; // what was in `object` at the last full collection

@@ -352,28 +352,7 @@ static void a_child_gets_what_all_threads_had(void **state) {
     turn_end(&turn);
 }
 
-// ---- What callers must not do -----------------------------------------------
-
-static void get_in_blocking_region(void) {
-    struct loam_cache *cache = cache_of_items();
-    loam_blocking_begin();
-    loam_cache_get(cache);
-}
-
-static const struct scene scenes[] = {
-    {"get_in_blocking_region", get_in_blocking_region},
-};
-
-static void using_a_cache_in_a_blocking_region_is_an_error(void **state) {
-    (void)state;
-    const struct outcome *o = scene_play("get_in_blocking_region", NULL);
-    assert_true(o->is_aborted);
-    assert_non_null(strstr(o->err, "loam: error: loam_cache_get in a blocking "
-                                   "region"));
-}
-
-int main(int argc, char **argv) {
-    scene_main(argc, argv, scenes, COUNT_OF(scenes));
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_put_is_got_again),
         cmocka_unit_test(an_empty_cache_makes_or_has_nothing),
@@ -389,7 +368,6 @@ int main(int argc, char **argv) {
         cmocka_unit_test(threads_that_end_leave_what_they_had),
         cmocka_unit_test(what_idle_threads_have_is_let_go_too),
         cmocka_unit_test(a_child_gets_what_all_threads_had),
-        cmocka_unit_test(using_a_cache_in_a_blocking_region_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
