@@ -53,6 +53,12 @@ static void item_end(struct item *item) {
     must(__atomic_exchange_n(&item->is_out, 0, __ATOMIC_ACQ_REL) == 1);
 }
 
+// One that was made zeroed, and that nobody has.
+static void item_begin_new(struct item *item) {
+    must(item->magic == 0 && item->self == NULL);
+    must(__atomic_load_n(&item->is_out, __ATOMIC_ACQUIRE) == 0);
+}
+
 static void litter(struct chance *chance) {
     for (size_t i = chance_below(chance, 20); i > 0; i--) {
         must(loam_alloc(16 + chance_below(chance, 500)) != NULL);
@@ -285,6 +291,87 @@ static void signal_handlers_may_use_what_they_interrupt(void **state) {
     signal(SIGUSR1, SIG_DFL);
 }
 
+// ---- Where the system says no -------------------------------------------------
+
+static OWN_FRAME void use_a_pool(void) {
+    struct loam_pool *mine = loam_pool_new(&(struct loam_pool_options){
+        .max_count = 100, .type = loam_type_get(struct item)});
+    if (mine == NULL) {
+        must(loam_last_status() != LOAM_OK);
+        return;
+    }
+    for (int i = 0; i < 50; i++) {
+        struct item *item = loam_pool_try(mine);
+        if (item) {
+            item_begin_new(item);
+            loam_pool_release(mine, item);
+        } else {
+            must(loam_last_status() == LOAM_NO_MEMORY);
+        }
+    }
+}
+
+static OWN_FRAME void use_a_cache(void) {
+    struct loam_cache *mine = loam_cache_new(
+        &(struct loam_cache_options){.type = loam_type_get(struct item)});
+    struct item *items[200];
+    if (mine == NULL) {
+        must(loam_last_status() != LOAM_OK);
+        return;
+    }
+    for (size_t i = 0; i < COUNT_OF(items); i++) {
+        items[i] = loam_cache_get(mine);
+        must(items[i] || loam_last_status() == LOAM_NO_MEMORY);
+    }
+    // Those for which there is no room are gone, and the others there.
+    for (size_t i = 0; i < COUNT_OF(items); i++) {
+        loam_cache_put(mine, items[i]);
+    }
+    for (size_t i = 0; i < COUNT_OF(items); i++) {
+        struct item *item = loam_cache_get(mine);
+        must(item || loam_last_status() == LOAM_NO_MEMORY);
+        if (item) {
+            item_begin_new(item);
+        }
+    }
+}
+
+static void *use_new_ones(void *argument) {
+    for (size_t i = 0; i < place_scaled(100); i++) {
+        use_a_pool();
+        use_a_cache();
+        if (i % 50 == 0) {
+            loam_collect();
+        }
+    }
+    return argument;
+}
+
+static void scene_refused(void) {
+    use_new_ones(NULL);
+    run_threads(use_new_ones, 8);
+    loam_verify();
+}
+
+static const struct scene scenes[] = {{"refused", scene_refused}};
+
+static void where_memory_is_refused_nothing_breaks(void **state) {
+    (void)state;
+    static const char *const settings[][2] = {
+        {"LOAM_TORTURE=refuse:2"},
+        {"LOAM_TORTURE=refuse:3"},
+        {"LOAM_TORTURE=refuse:7"},
+        {"LOAM_TORTURE=refuse:3,collect:20"}};
+    for (size_t i = 0; i < COUNT_OF(settings); i++) {
+        const struct outcome *o = scene_play("refused", settings[i]);
+        if (o->exit_code != 0) {
+            print_message("%s: signal %d, said: %s\n", settings[i][0],
+                          o->signal, o->err);
+        }
+        assert_int_equal(o->exit_code, 0);
+    }
+}
+
 // ---- fork ---------------------------------------------------------------------
 
 static _Noreturn void be_a_child(void) {
@@ -334,13 +421,15 @@ static void a_child_of_a_busy_program_has_both_in_order(void **state) {
     assert_int_equal(pool_stats().lost_count, 0);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    scene_main(argc, argv, scenes, COUNT_OF(scenes));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sixteen_threads_share_three_objects),
         cmocka_unit_test(objects_come_and_go_while_they_are_lent),
         cmocka_unit_test(what_threads_lose_comes_back),
         cmocka_unit_test(no_object_is_in_two_hands),
         cmocka_unit_test(signal_handlers_may_use_what_they_interrupt),
+        cmocka_unit_test(where_memory_is_refused_nothing_breaks),
         cmocka_unit_test(a_child_of_a_busy_program_has_both_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
