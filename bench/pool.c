@@ -17,8 +17,8 @@
 enum {
     BUFFER_BYTES = 1024,
     BURST = 16,
-    ROUNDS = 9,
-    ROUND_COUNT = 2000000,
+    ROUNDS = 90, // short ones, so that some have the processor to themselves
+    ROUND_COUNT = 200000,
     THREADS_MAX = 64,
 };
 

@@ -10,8 +10,8 @@ import (
 
 const (
 	poolBurst      = 16
-	poolRounds     = 9
-	poolRoundCount = 2000000
+	poolRounds     = 90
+	poolRoundCount = 200000
 )
 
 type poolBuffer struct {
