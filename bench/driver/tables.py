@@ -75,6 +75,7 @@ MICRO_TITLES = (
     ("micro", "single operations, median (min-max), and Loam's over others'"),
     ("dirty", "longest pause while old pages are dirtied"),
     ("minor", "a minor collection"),
+    ("pool", "objects that are used again"),
     ("track", "the kernel's write tracking, by itself"),
 )
 
