@@ -16,10 +16,12 @@
 //   bounded.2  What is idle is in the place's `object`; what is lent is not.
 //   bounded.3  A waiter counts itself and then looks at the places; who gives
 //              looks for waiters afterwards. So one of them sees the other.
+//   bounded.4  The address of what is idle or lent is in the table, once.
 
 #include "pool/bounded.h"
 
 #include "base/bits.h"
+#include "base/check.h"
 #include "heap/find.h"
 #include "os/clock.h"
 #include "os/lock.h"
@@ -201,8 +203,9 @@ size_t lm_bounded_count_blank(const struct loam_pool *pool) {
 
 // ---- In stops -----------------------------------------------------------------
 //
-// Threads may be stopped between any two steps of the above: what they have
-// taken is neither idle nor blank nor lent, and is left alone.
+// No thread is in the middle of the above, but some may be in a function of the
+// program's: what they have taken is neither idle nor blank nor lent, and is left
+// alone.
 
 // Calls fn for each pool that is there, and forgets the others.
 static void bounded_each(void (*fn)(struct loam_pool *pool)) {
@@ -244,6 +247,26 @@ void lm_bounded_before(void) {
     bounded_each(pool_expire);
 }
 
+static void place_check(const struct loam_pool *pool, uint32_t index) {
+    const struct lm_place *p = &pool->places[index];
+    bool is_idle = lm_bounded_is_idle(pool, index);
+    bool is_blank = bounded_blank(pool)[index / 64] & lm_bounded_bit(index);
+    bool is_found = p->hidden && lm_bounded_find(pool, (void *)~p->hidden) ==
+                                     index; // NOLINT
+    LM_CHECK(3, is_idle + is_blank + (p->is_lent != 0) <= 1,
+             "bounded.1 a place is in one state");
+    LM_CHECK(3, (p->object != NULL) == is_idle,
+             "bounded.2 what is idle is in its place, and nothing else");
+    LM_CHECK(3, is_found == (is_idle || p->is_lent),
+             "bounded.4 what is idle or lent is in the table");
+}
+
+void lm_bounded_check(const struct loam_pool *pool) {
+    for (uint32_t i = 0; i < pool->place_count; i++) {
+        place_check(pool, i);
+    }
+}
+
 static bool place_is_lost(const struct lm_place *place) {
     struct lm_object o;
     uintptr_t address = ~place->hidden;
@@ -274,6 +297,9 @@ static void place_seek(struct loam_pool *pool, uint32_t place) {
 }
 
 static void pool_seek(struct loam_pool *pool) {
+    if (lm_settings.check >= 3) {
+        lm_bounded_check(pool);
+    }
     pool_each_busy(pool, place_seek);
 }
 

@@ -206,6 +206,10 @@ void lm_bounded_before(void);
 // objects died on loan become blank.
 void lm_bounded_after(void);
 
+// lm_bounded_check aborts where a pool breaks one of the invariants in bounded.c.
+// For stops, and for programs of one thread.
+void lm_bounded_check(const struct loam_pool *pool);
+
 void lm_bounded_fini(void);
 void lm_bounded_fork_prepare(void);
 void lm_bounded_fork_done(bool in_child);

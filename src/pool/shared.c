@@ -19,9 +19,11 @@
 //             the seat's lock, and has it for itself from then on.
 //   shared.4  Seats and records stay seats and records until the end, so a
 //             thread may look at one that it knew long ago.
+//   shared.5  A seat's counts are those of its packs.
 
 #include "pool/shared.h"
 
+#include "base/check.h"
 #include "heap/find.h"
 #include "os/lock.h"
 #include "os/machine.h"
@@ -378,8 +380,32 @@ static bool shared_is_dead(const struct lm_shared *s) {
            o.start != (uintptr_t)handle || handle->shared != s;
 }
 
+static size_t packs_count(const struct lm_pack *pack) {
+    size_t count = 0;
+    for (; pack; pack = pack->next) {
+        count += pack->count;
+    }
+    return count;
+}
+
+static void shared_check(const struct lm_shared *s) {
+    for (const struct lm_seat *seat = s->seats; seat; seat = seat->next) {
+        LM_CHECK(3, seat->shared == s && !seat->is_busy,
+                 "shared.2 nobody has a seat's lock in a stop");
+        LM_CHECK(3, seat->pack_count == packs_count(seat->packs),
+                 "shared.5 a seat's counts are those of its packs");
+        LM_CHECK(3,
+                 seat->old_count ==
+                     packs_count(seat->old_packs) + (seat->old_object != NULL),
+                 "shared.5 a seat's counts are those of its packs");
+    }
+}
+
 void lm_shared_after(void) {
     for (struct lm_shared *s = shared.all; s; s = s->next) {
+        if (lm_settings.check >= 3) {
+            shared_check(s);
+        }
         if (s->hidden == 0 || !shared_is_dead(s)) {
             continue;
         }
