@@ -32,10 +32,11 @@ struct loam_cache; // keeps objects for a while
 // good.
 typedef void *loam_make_fn(void *argument);
 
-// loam_object_fn does something with an object of a pool: see loam_pool_options.
+// loam_object_fn does something with an object of a pool: see
+// loam_pool_options.
 typedef void loam_object_fn(void *object, void *argument);
 
-// ---- Pools --------------------------------------------------------------------
+// ---- Pools -----------------------------------------------------------------
 
 // struct loam_pool_options says what a pool lends. Zero is a good answer to all
 // but max_count, and either type or make.
@@ -79,8 +80,8 @@ struct loam_pool *loam_pool_new(const struct loam_pool_options *options);
 //   threads  any       collects  may         cost  about 8 ns for an idle one
 void *loam_pool_acquire(struct loam_pool *pool);
 
-// loam_pool_try is loam_pool_acquire without the wait: NULL with LOAM_BUSY where
-// all objects are lent.
+// loam_pool_try is loam_pool_acquire without the wait: NULL with LOAM_BUSY
+// where all objects are lent.
 //
 //   threads  any       collects  may         cost  as loam_pool_acquire
 void *loam_pool_try(struct loam_pool *pool);
@@ -102,13 +103,13 @@ void loam_pool_release(struct loam_pool *pool, void *object);
 // ready_count objects, and returns how many. Releases do the same now and then,
 // and full collections where there is no `drop` and no `clock`.
 //
-//   threads  any       collects  never       cost  about 10 ns a place, and drop
+//   threads  any       collects  never       cost  some ns a place, and drop
 size_t loam_pool_trim(struct loam_pool *pool);
 
 // loam_pool_drain lets go of all that is idle, and returns how many. Objects on
 // loan are not touched, and new ones are made when they are wanted.
 //
-//   threads  any       collects  never       cost  about 10 ns a place, and drop
+//   threads  any       collects  never       cost  some ns a place, and drop
 size_t loam_pool_drain(struct loam_pool *pool);
 
 // struct loam_pool_stats is what a pool has now and has done so far.
@@ -131,7 +132,7 @@ struct loam_pool_stats {
 void loam_pool_stats_get(const struct loam_pool *pool,
                          struct loam_pool_stats *stats);
 
-// ---- Caches -------------------------------------------------------------------
+// ---- Caches ----------------------------------------------------------------
 
 // struct loam_cache_options says what a cache makes when it has nothing.
 struct loam_cache_options {

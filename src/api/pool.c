@@ -20,9 +20,9 @@ LOAM_TYPE(struct loam_pool, places, idle, entries, argument)
 
 #define POOL_PLACES_MAX 1000000
 
-// How long a waiter sleeps at a time: signal handlers may have to wait for that,
-// and so may everybody where a handler jumps out of a wait that it was woken
-// from. After the first time it has lost objects looked for.
+// How long a waiter sleeps at a time: signal handlers may have to wait for
+// that, and so may everybody where a handler jumps out of a wait that it was
+// woken from. After the first time it has lost objects looked for.
 #define POOL_SLICE_NS 100000000u
 
 // Inside, so that no handler jumps away with a place; unless this is a handler
@@ -41,7 +41,7 @@ static inline void pool_leave(struct lm_member *self, bool has_entered) {
     }
 }
 
-// ---- Making a pool --------------------------------------------------------------
+// ---- Making a pool ---------------------------------------------------------
 
 static uint64_t pool_now(const struct loam_pool *pool) {
     return pool->clock ? pool->clock(pool->argument) : lm_clock_ns();
@@ -58,8 +58,8 @@ __attribute__((noreturn)) static void make_error(const struct loam_pool *pool,
                     (const void *)pool, object, what);
 }
 
-// Takes a blank place and makes an object for it, to be idle or lent. False when
-// no place is blank; NULL when there is no object for it.
+// Takes a blank place and makes an object for it, to be idle or lent. False
+// when no place is blank; NULL when there is no object for it.
 static bool pool_make(struct lm_member *self, struct loam_pool *pool,
                       bool is_lent, void **made) {
     *made = NULL;
@@ -221,7 +221,7 @@ struct loam_pool *loam_pool_new(const struct loam_pool_options *options) {
     return pool_make_ready(self, pool) ? pool : NULL;
 }
 
-// ---- Lending --------------------------------------------------------------------
+// ---- Lending ---------------------------------------------------------------
 
 static inline void *pool_take(struct lm_member *self, struct loam_pool *pool) {
     void *object = NULL;
@@ -234,15 +234,16 @@ static inline void *pool_take(struct lm_member *self, struct loam_pool *pool) {
     return object;
 }
 
-// Whether there is an answer: an object, or NULL for one that could not be made.
+// Whether there is an answer: an object, or NULL for one that could not be
+// made.
 static bool pool_get(struct lm_member *self, struct loam_pool *pool,
                      void **object) {
     *object = pool_take(self, pool);
     return *object || pool_make(self, pool, true, object);
 }
 
-// As loam_blocking_begin and end do it. Inside, so that a handler runs when this
-// thread is no longer safe, for it may allocate; it cuts the wait short.
+// As loam_blocking_begin and end do it. Inside, so that a handler runs when
+// this thread is no longer safe, for it may allocate; it cuts the wait short.
 static void pool_sleep(struct lm_member *self, const struct loam_pool *pool,
                        uint32_t turn, uint64_t ns) {
     lm_member_inside(self);
@@ -274,8 +275,9 @@ static void pool_count_wait(struct loam_pool *pool, uint64_t ns,
     }
 }
 
-// Waits until there is an answer, at most so long. The second look of each round
-// is before the thread sleeps and after it has counted itself. (bounded.3)
+// Waits until there is an answer, at most so long. The second look of each
+// round is before the thread sleeps and after it has counted itself.
+// (bounded.3)
 static bool pool_wait(struct lm_member *self, struct loam_pool *pool,
                       uint64_t timeout_ns, void **object) {
     uint64_t began = lm_clock_ns();
@@ -347,7 +349,7 @@ void *loam_pool_acquire_within(struct loam_pool *pool, uint64_t timeout_ns) {
     return pool_acquire(pool, timeout_ns, "loam_pool_acquire_within");
 }
 
-// ---- Giving back ----------------------------------------------------------------
+// ---- Giving back -----------------------------------------------------------
 
 __attribute__((noreturn)) static void release_error(
     const struct loam_pool *pool, const void *object, bool is_ours) {

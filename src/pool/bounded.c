@@ -65,7 +65,7 @@ bool lm_bounded_begin(struct loam_pool *pool) {
     return ok;
 }
 
-// ---- Taking -------------------------------------------------------------------
+// ---- Taking ----------------------------------------------------------------
 
 // The first bit of a word that this thread manages to clear.
 static uint32_t word_take(uint64_t *word) {
@@ -132,7 +132,7 @@ void lm_bounded_wake(struct loam_pool *pool) {
     lm_futex_wake(&pool->turn, 1);
 }
 
-// ---- The table ----------------------------------------------------------------
+// ---- The table -------------------------------------------------------------
 
 uint32_t lm_bounded_find_rest(const struct loam_pool *pool,
                               const void *object) {
@@ -182,7 +182,7 @@ void *lm_bounded_clear(struct loam_pool *pool, uint32_t place) {
     return object;
 }
 
-// ---- Counting -----------------------------------------------------------------
+// ---- Counting --------------------------------------------------------------
 
 static size_t words_count(const uint64_t *words, size_t count) {
     size_t sum = 0;
@@ -201,11 +201,11 @@ size_t lm_bounded_count_blank(const struct loam_pool *pool) {
     return words_count(bounded_blank(pool), pool->word_count);
 }
 
-// ---- In stops -----------------------------------------------------------------
+// ---- In stops --------------------------------------------------------------
 //
 // No thread is in the middle of the above, but some may be in a function of the
-// program's: what they have taken is neither idle nor blank nor lent, and is left
-// alone.
+// program's: what they have taken is neither idle nor blank nor lent, and is
+// left alone.
 
 // Calls fn for each pool that is there, and forgets the others.
 static void bounded_each(void (*fn)(struct loam_pool *pool)) {
@@ -307,7 +307,7 @@ void lm_bounded_after(void) {
     bounded_each(pool_seek);
 }
 
-// ---- The end, and fork --------------------------------------------------------
+// ---- The end, and fork -----------------------------------------------------
 
 void lm_bounded_fini(void) {
     lm_table_fini(&bounded.pools);

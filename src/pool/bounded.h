@@ -109,8 +109,8 @@ static inline uint32_t lm_bounded_take(struct loam_pool *pool) {
     return lm_bounded_take_rest(pool);
 }
 
-// lm_bounded_lend says that the object of a place that was taken is on loan, and
-// returns it.
+// lm_bounded_lend says that the object of a place that was taken is on loan,
+// and returns it.
 static inline void *lm_bounded_lend(struct loam_pool *pool, uint32_t index) {
     struct lm_place *place = &pool->places[index];
     void *object = place->object;
@@ -206,8 +206,8 @@ void lm_bounded_before(void);
 // objects died on loan become blank.
 void lm_bounded_after(void);
 
-// lm_bounded_check aborts where a pool breaks one of the invariants in bounded.c.
-// For stops, and for programs of one thread.
+// lm_bounded_check aborts where a pool breaks one of the invariants in
+// bounded.c. For stops, and for programs of one thread.
 void lm_bounded_check(const struct loam_pool *pool);
 
 void lm_bounded_fini(void);

@@ -2,10 +2,10 @@
 // shared.c: objects that wait for their next user, and for the collector.
 //
 // The object that a thread has put last it gets back without a lock. Nobody
-// else touches it but a stop, and no stop comes in the middle, for the thread is
-// inside meanwhile. Others go to the thread's packs, where any thread finds them.
-// A lock of one word keeps two from a seat's packs at once. The tenant waits for it;
-// others, who have other seats to look at, pass a busy one over.
+// else touches it but a stop, and no stop comes in the middle, for the thread
+// is inside meanwhile. Others go to the thread's packs, where any thread finds
+// them. A lock of one word keeps two from a seat's packs at once. The tenant
+// waits for it; others, who have other seats to look at, pass a busy one over.
 //
 // Each full collection begins by making what is there old, and by letting go of
 // what was old already, as the "victim" caches of Go's sync.Pool (and Jouppi's,
@@ -59,7 +59,7 @@ static struct {
     uint32_t count; // of records, ever
 } shared;
 
-// ---- Handles --------------------------------------------------------------------
+// ---- Handles ---------------------------------------------------------------
 
 static bool shared_grow(void) {
     struct lm_shared *slab = lm_memory_map(SHARED_SLAB_BYTES);
@@ -95,11 +95,11 @@ bool lm_shared_new(struct loam_cache *handle) {
     return ok;
 }
 
-// ---- Locks of seats -------------------------------------------------------------
+// ---- Locks of seats --------------------------------------------------------
 //
-// Not struct lm_lock, whose release costs as much as taking it. Nobody waits here
-// but where a thread lost its processor in the middle of a few instructions, or
-// where the process is being forked.
+// Not struct lm_lock, whose release costs as much as taking it. Nobody waits
+// here but where a thread lost its processor in the middle of a few
+// instructions, or where the process is being forked.
 
 #define SEAT_SPINS 100
 #define SEAT_SLEEP_NS 20000
@@ -123,7 +123,7 @@ static void seat_unlock(struct lm_seat *seat) {
     __atomic_store_n(&seat->is_busy, 0, __ATOMIC_RELEASE);
 }
 
-// ---- Seats ----------------------------------------------------------------------
+// ---- Seats -----------------------------------------------------------------
 
 static bool seat_grow(void) {
     struct lm_seat *slab = lm_memory_map(SHARED_SLAB_BYTES);
@@ -143,7 +143,8 @@ static bool seat_grow(void) {
     return true;
 }
 
-// The thread's table of seats, by the caches' numbers. Only the thread reads it.
+// The thread's table of seats, by the caches' numbers. Only the thread reads
+// it.
 static bool seat_table_grow(struct lm_cache *mine, uint32_t id) {
     size_t room = SHARED_SLAB_BYTES / sizeof *mine->seats;
     while (room <= id) {
@@ -224,7 +225,7 @@ struct lm_seat *lm_shared_sit(const struct loam_cache *handle,
     return seat;
 }
 
-// ---- Packs ------------------------------------------------------------------------
+// ---- Packs -----------------------------------------------------------------
 
 // Counts are read without the lock, to see whether it is worth taking.
 static uint32_t count_get(const uint32_t *count) {
@@ -332,7 +333,7 @@ void *lm_shared_find(const struct loam_cache *handle, struct lm_seat *seat) {
     return object ? object : shared_search(s, seat, seat_take_left);
 }
 
-// ---- Figures ----------------------------------------------------------------------
+// ---- Figures ---------------------------------------------------------------
 
 void lm_shared_made(const struct loam_cache *handle) {
     __atomic_fetch_add(&handle->shared->made_count, 1, __ATOMIC_RELAXED);
@@ -354,7 +355,7 @@ void lm_shared_stats(const struct loam_cache *handle,
     stats->dropped_count = __atomic_load_n(&s->dropped_count, __ATOMIC_RELAXED);
 }
 
-// ---- In stops ---------------------------------------------------------------------
+// ---- In stops --------------------------------------------------------------
 //
 // Nobody is inside, so no lock is held and each seat is as its tenant left it.
 
@@ -422,7 +423,7 @@ void lm_shared_after(void) {
     }
 }
 
-// ---- The end, and fork --------------------------------------------------------
+// ---- The end, and fork -----------------------------------------------------
 
 void lm_shared_fini(void) {
     while (shared.slabs) {

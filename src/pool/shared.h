@@ -61,7 +61,8 @@ struct __attribute__((aligned(2 * LM_LINE_BYTES))) lm_seat {
     struct lm_cache *owner;
 };
 
-// lm_shared_new gives a handle what it refers to; false when there is no memory.
+// lm_shared_new gives a handle what it refers to; false when there is no
+// memory.
 bool lm_shared_new(struct loam_cache *handle);
 
 // lm_shared_seat returns the calling thread's seat, or NULL if it has none yet;

@@ -60,7 +60,7 @@ static OWN_FRAME void get_items(struct loam_cache *cache, long count) {
     free(seen);
 }
 
-// ---- One thread -------------------------------------------------------------
+// ---- One thread ------------------------------------------------------------
 
 static void what_was_put_is_got_again(void **state) {
     (void)state;
@@ -123,7 +123,7 @@ static void where_nothing_can_be_made_there_is_nothing(void **state) {
     assert_null(loam_cache_get(cache));
 }
 
-// ---- Collections ------------------------------------------------------------
+// ---- Collections -----------------------------------------------------------
 
 static void expect_two_lives(void) {
     struct loam_cache *cache = cache_of_items();
@@ -240,7 +240,7 @@ static void there_may_be_many_caches_and_new_ones_after_them(void **state) {
     loam_verify();
 }
 
-// ---- Threads ----------------------------------------------------------------
+// ---- Threads ---------------------------------------------------------------
 
 struct turn {
     struct loam_cache *cache;

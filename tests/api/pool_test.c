@@ -54,7 +54,7 @@ static void await_waiters(const struct loam_pool *pool, size_t count) {
     }
 }
 
-// ---- Lending ----------------------------------------------------------------
+// ---- Lending ---------------------------------------------------------------
 
 static void a_pool_lends_no_more_than_it_may(void **state) {
     (void)state;
@@ -217,7 +217,7 @@ static void objects_may_lie_outside_the_heap(void **state) {
     assert_ptr_equal(loam_pool_try(pool), first);
 }
 
-// ---- Waiting ----------------------------------------------------------------
+// ---- Waiting ---------------------------------------------------------------
 
 static void a_wait_with_a_timeout_ends(void **state) {
     (void)state;
@@ -336,7 +336,7 @@ static void another_thread_may_release(void **state) {
     assert_ptr_equal(loam_pool_try(pool), both[1]);
 }
 
-// ---- Hooks ------------------------------------------------------------------
+// ---- Hooks -----------------------------------------------------------------
 
 struct counts {
     long made;
@@ -562,7 +562,7 @@ static void bad_options_are_refused(void **state) {
     }
 }
 
-// ---- fork -------------------------------------------------------------------
+// ---- fork ------------------------------------------------------------------
 
 static void a_child_may_use_a_pool_and_the_waiters_stay_here(void **state) {
     (void)state;

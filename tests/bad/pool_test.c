@@ -22,7 +22,7 @@ static struct loam_pool *pool_of(size_t max_count) {
     return pool;
 }
 
-// ---- Misuses ----------------------------------------------------------------
+// ---- Misuses ---------------------------------------------------------------
 
 static void release_twice(void) {
     struct loam_pool *pool = pool_of(2);
@@ -103,7 +103,7 @@ static const struct scene scenes[] = {
     {"free_of_lent", free_of_lent},
 };
 
-// ---- Tests ------------------------------------------------------------------
+// ---- Tests -----------------------------------------------------------------
 
 static void expect_abort(const char *scene, const char *function,
                          const char *part) {

@@ -89,7 +89,7 @@ static void make_cache(void) {
     must(cache != NULL);
 }
 
-// ---- Pools --------------------------------------------------------------------
+// ---- Pools -----------------------------------------------------------------
 
 static struct item *borrow(struct chance *chance) {
     switch (chance_below(chance, 3)) {
@@ -179,7 +179,7 @@ static void what_threads_lose_comes_back(void **state) {
                      stats.idle_count + stats.lent_count + stats.lost_count);
 }
 
-// ---- Caches -------------------------------------------------------------------
+// ---- Caches ----------------------------------------------------------------
 
 static struct item *mailbox; // from one thread to another; atomic
 
@@ -291,7 +291,7 @@ static void signal_handlers_may_use_what_they_interrupt(void **state) {
     signal(SIGUSR1, SIG_DFL);
 }
 
-// ---- Where the system says no -------------------------------------------------
+// ---- Where the system says no ----------------------------------------------
 
 static OWN_FRAME void use_a_pool(void) {
     struct loam_pool *mine = loam_pool_new(&(struct loam_pool_options){
@@ -372,7 +372,7 @@ static void where_memory_is_refused_nothing_breaks(void **state) {
     }
 }
 
-// ---- fork ---------------------------------------------------------------------
+// ---- fork ------------------------------------------------------------------
 
 static _Noreturn void be_a_child(void) {
     alarm(CHILD_TIMEOUT_S);
