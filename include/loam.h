@@ -10,7 +10,8 @@
 // thread.h is for unusual threads, collect.h for collections and figures,
 // limit.h for limits, status.h for why a call failed, barrier.h for implementers
 // of languages. About lifetimes: weak.h and weak_map.h refer without keeping,
-// finalize.h is for the end, garbage.h to look at what has died.
+// finalize.h is for the end, pool.h for using objects again, garbage.h to look at
+// what has died.
 
 #ifndef LOAM_H
 #define LOAM_H
@@ -21,6 +22,7 @@
 #include <loam/garbage.h>
 #include <loam/heap.h>
 #include <loam/limit.h>
+#include <loam/pool.h>
 #include <loam/root.h>
 #include <loam/status.h>
 #include <loam/thread.h>

@@ -53,7 +53,7 @@ class Backend:
 
 
 PORTED = ("binary-trees", "gcbench", "lru", "mutate", "list", "words", "sizes",
-          "fragment")
+          "fragment", "pool")
 
 
 class Go(Backend):
@@ -217,6 +217,14 @@ WORKLOADS = [
             "its pages dirty", "ms", 512, share, 21, program="minor",
             live_mib=512, quick=(32, share, 5) if share == 10 else None)
       for share in DIRTY_SHARES),
+    micro("bounded", "lend an object of a pool and give it back", "ns",
+          "bounded", program="pool", collectors_only=True, quick=("bounded",)),
+    *(micro(f"{what}-{n}", f"{title}, {n} thread{'s' * (n > 1)}", "ns", what, n,
+            program="pool", collectors_only=True,
+            quick=(what, n) if n == 2 else None)
+      for what, title in (("cache", "get an object of a cache and put it back"),
+                          ("burst", "the same, 16 objects at a time"))
+      for n in (1, 2)),
     micro("arm", "arm written pages, a MiB", "us", "arm", program="track",
           quick=("arm",), live_mib=512),
     micro("arm-again", "arm armed pages, a MiB", "us", "arm-again",

@@ -76,6 +76,7 @@ MICRO_TITLES = (
     ("dirty", "longest pause while old pages are dirtied"),
     ("weak", "weak references, finalizers and weak maps"),
     ("minor", "a minor collection"),
+    ("pool", "objects that are used again"),
     ("track", "the kernel's write tracking, by itself"),
 )
 

@@ -21,6 +21,7 @@ func main() {
 		"words":        words,
 		"sizes":        sizes,
 		"fragment":     fragment,
+		"pool":         pool,
 	}
 	if len(os.Args) < 2 || workloads[os.Args[1]] == nil {
 		fail("usage: bench-go WORKLOAD ARGUMENT...")

@@ -244,6 +244,51 @@ static void guide_stores(void) {
     assert(count == 1000);
 }
 
+// ---- Pools ------------------------------------------------------------------
+
+// A buffer is large, so at most 16 of them are made.
+struct buffer {
+    size_t used;
+    char bytes[64 << 10];
+};
+LOAM_TYPE_LEAF(struct buffer)
+
+static void buffer_reset(void *object, void *argument) {
+    struct buffer *buffer = object;
+    (void)argument;
+    buffer->used = 0;
+}
+
+static void guide_pool(void) {
+    struct loam_pool *buffers = loam_pool_new(
+        &(struct loam_pool_options){.max_count = 16,
+                                    .type = loam_type_get(struct buffer),
+                                    .reset = buffer_reset,
+                                    .idle_ns = 60000000000});
+    struct buffer *buffer =
+        loam_pool_acquire(buffers); // waits where 16 are lent
+    buffer->used = 100;
+    loam_pool_release(buffers, buffer);
+
+    buffer =
+        loam_pool_acquire_within(buffers, 1000000); // at most a millisecond
+    if (buffer == NULL) {
+        fprintf(stderr, "no buffer: %s\n", loam_last_error());
+        return;
+    }
+    assert(buffer->used == 0);
+    loam_pool_release(buffers, buffer);
+}
+
+static void guide_cache(void) {
+    struct loam_cache *cache = loam_cache_new(
+        &(struct loam_cache_options){.type = loam_type_get(struct buffer)});
+    struct buffer *buffer = loam_cache_get(cache); // perhaps used before
+    buffer->used = 0;
+    loam_cache_put(cache, buffer);
+    assert(loam_cache_get(cache) == buffer);
+}
+
 int main(void) {
     guide_types();
     guide_tags();
@@ -252,6 +297,8 @@ int main(void) {
     guide_threads();
     guide_coroutines();
     guide_stores();
+    guide_pool();
+    guide_cache();
     guide_limits();
     guide_pressure();
     return 0;

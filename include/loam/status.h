@@ -28,6 +28,8 @@ enum loam_status {
     LOAM_TOO_MANY_TYPES = 6,
     // The machine lacks what the call needs; the message names it.
     LOAM_UNSUPPORTED = 7,
+    // All objects of a pool are lent.
+    LOAM_BUSY = 8,
 };
 
 // loam_last_status returns how the calling thread's last failed call failed,

@@ -141,6 +141,8 @@ extern const struct loam_type_spec *const __start_loam_types[]
 extern const struct loam_type_spec *const __stop_loam_types[]
     __attribute__((weak, visibility("hidden")));
 
+const struct loam_type *loam_site_type_(struct loam_site_ *site);
+
 // One byte a source file, whose address tells descriptions of the same name in
 // different files apart.
 static const char loam_unit_ __attribute__((unused)) = 0;
@@ -175,6 +177,17 @@ static const char loam_unit_ __attribute__((unused)) = 0;
                     sizeof(LOAM_CAT_(loam_fields_, id)) /                      \
                         sizeof(LOAM_CAT_(loam_fields_, id)[0]),                \
                     barriered)
+
+// loam_type_get(T) returns the type of T as LOAM_TYPE described it in this source
+// file, or one that is scanned conservatively: for loam_new_of and for pools.
+// NULL with loam_last_error where there is no memory for it.
+//
+//   threads  any       collects  never       cost  a load after the first time
+#define loam_type_get(T)                                                       \
+    (__extension__({                                                           \
+        static struct loam_site_ loam_site_here_ = LOAM_SITE_(T);              \
+        loam_site_type_(&loam_site_here_);                                     \
+    }))
 
 // LOAM_TYPE(T, field, ...) describes where T keeps its pointers, for up to 32
 // fields. At file scope, without a semicolon, after T's definition.

@@ -37,6 +37,7 @@ static struct {
     struct lm_lock lock; // guards the lists
     struct lm_cache *all;
     struct lm_cache *idle;
+    uint64_t tenancies; // that there have been
 } cache_table;
 
 // ---- Caches of threads -----------------------------------------------------
@@ -55,11 +56,16 @@ struct lm_cache *lm_cache_new(void) {
             cache_table.all = cache;
         }
     }
+    if (cache) {
+        cache->tenancy = ++cache_table.tenancies;
+    }
     lm_lock_release(&cache_table.lock);
     return cache;
 }
 
 void lm_cache_idle(struct lm_cache *cache) {
+    // Release: who sees that its thread is gone sees what that has written.
+    __atomic_store_n(&cache->tenancy, 0, __ATOMIC_RELEASE);
     lm_lock_acquire(&cache_table.lock);
     cache->next_idle = cache_table.idle;
     cache_table.idle = cache;
@@ -419,6 +425,8 @@ void lm_cache_fini(void) {
     while (cache_table.all) {
         struct lm_cache *cache = cache_table.all;
         cache_table.all = cache->next;
+        lm_memory_release(cache->seats,
+                          cache->seat_room * sizeof *cache->seats);
         lm_memory_release(cache, CACHE_BYTES);
     }
     memset(&cache_table, 0, sizeof cache_table);

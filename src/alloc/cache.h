@@ -45,6 +45,8 @@ static inline size_t lm_slot_left(const struct lm_slot *slot) {
     return count > 0 ? (size_t)count : 0;
 }
 
+struct lm_seat; // see pool/shared.h
+
 struct lm_cache {
     struct lm_cache *next; // in the list of all; guarded by its lock
     struct lm_cache *next_idle;
@@ -55,8 +57,14 @@ struct lm_cache {
         uint32_t first;
         uint32_t count;
         bool is_clean;
-    } stash[LM_ZONES];            // free blocks taken from the pool
-    uint64_t freed_bytes;         // by loam_free, since the start
+    } stash[LM_ZONES];    // free blocks taken from the pool
+    uint64_t freed_bytes; // by loam_free, since the start
+    // Which thread has it: no two the same, 0 while it is idle; atomic.
+    uint64_t tenancy;
+    // For floors above, which keep with a cache what the next thread that has it
+    // may use. Only its thread reads this.
+    struct lm_seat **seats;
+    uint32_t seat_room;
     uint16_t active[LM_KIND_MAX]; // kinds whose slot is in use
 };
 

@@ -207,6 +207,9 @@ void lm_sweep_format(uint32_t kind, uint32_t block, bool is_clean,
                      struct lm_free_cells *cells) {
     struct lm_kind *k = &lm_kinds[kind];
     struct lm_bits *bits = &lm_space.bits[block];
+    // All of it with the lock, so that a child of fork finds the block either
+    // untouched or in a list.
+    lm_lock_acquire(&k->lock);
     cells->block = block;
     cells->count = k->cell_count;
     cells->is_clean = is_clean;
@@ -222,7 +225,6 @@ void lm_sweep_format(uint32_t kind, uint32_t block, bool is_clean,
     lm_block_store(block,
                    (struct lm_block){k->scale, (uint16_t)kind, LM_BLOCK_CELLS,
                                      (uint8_t)(2 * lm_space.cycle - 1)});
-    lm_lock_acquire(&k->lock);
     list_append(&k->taken, block);
     lm_lock_release(&k->lock);
 }
@@ -255,11 +257,11 @@ static bool kind_sweep_one(struct lm_kind *k, bool *is_freed) {
         list_append(&k->full, block);
     } else if (count > 0) {
         list_append(&k->partial, block);
-    }
-    lm_lock_release(&k->lock);
-    if (*is_freed) {
+    } else {
+        // With the lock, so that a child of fork finds the block somewhere.
         lm_run_give(block, 1, lm_kind_zone(k));
     }
+    lm_lock_release(&k->lock);
     return true;
 }
 

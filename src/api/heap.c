@@ -215,6 +215,11 @@ static const struct loam_type *site_type(struct lm_member *self,
     return type;
 }
 
+const struct loam_type *loam_site_type_(struct loam_site_ *site) {
+    struct lm_member *self = lm_runtime_self();
+    return self ? site_type(self, site) : NULL;
+}
+
 void *loam_site_slow_(struct loam_site_ *site) {
     struct lm_member *self = lm_runtime_self();
     const struct loam_type *type = self ? site_type(self, site) : NULL;

@@ -33,6 +33,8 @@
 #include "os/libc.h"
 #include "os/lock.h"
 #include "os/track.h"
+#include "pool/bounded.h"
+#include "pool/shared.h"
 #include "see/log.h"
 #include "see/pauses.h"
 #include "see/watch.h"
@@ -73,6 +75,8 @@ static void runtime_fork_prepare(void) {
         lm_kind_fork_prepare();
         lm_cache_fork_prepare();
         lm_run_fork_prepare();
+        lm_shared_fork_prepare();
+        lm_bounded_fork_prepare();
         lm_roots_fork_prepare();
         lm_record_fork_prepare();
         lm_world_go();
@@ -89,6 +93,8 @@ static void runtime_fork_done(bool in_child) {
     fork_is_held = false;
     lm_record_fork_done(in_child);
     lm_roots_fork_done(in_child);
+    lm_bounded_fork_done(in_child);
+    lm_shared_fork_done(in_child);
     lm_run_fork_done(in_child);
     lm_cache_fork_done(in_child);
     lm_kind_fork_done(in_child);
@@ -132,6 +138,22 @@ static void runtime_listen(const struct lm_cycle_event *event) {
     lm_finalizer_notice();
 }
 
+// In the first stop of a collection of everything.
+static void runtime_before(void) {
+    lm_shared_before();
+    lm_bounded_before();
+}
+
+// In the last stop of each collection.
+static bool runtime_has_pools(void) {
+    return lm_shared_is_any() || lm_bounded_is_any();
+}
+
+static void runtime_after(void) {
+    lm_shared_after();
+    lm_bounded_after();
+}
+
 // When a budget comes to its end.
 static void runtime_request(void) {
     lm_collector_request();
@@ -173,6 +195,8 @@ static bool runtime_fail(const char *what) {
 
 // What runtime_set_up has got from the system, as far as it got.
 static void runtime_tear_down(void) {
+    lm_bounded_fini();
+    lm_shared_fini();
     lm_track_close();
     lm_team_fini();
     lm_lines_fini();
@@ -220,6 +244,7 @@ static bool runtime_set_up(void) {
     lm_last_listen(runtime_press);
     lm_cycle_watch(lm_watch_begin);
     lm_cycle_listen(runtime_listen, lm_pauses_add, lm_settings.log_gc != 0);
+    lm_cycle_attend(runtime_before, runtime_after, runtime_has_pools);
     lm_compact_listen(lm_log_compact);
     runtime_hook();
     if (lm_settings.track == LM_TRACK_MPROTECT) {

@@ -42,7 +42,8 @@ const char *loam_last_error(void) {
 const char *loam_status_name(enum loam_status status) {
     static const char *const names[] = {
         "ok",           "heap full",         "no memory",      "too large",
-        "bad argument", "in signal handler", "too many types", "unsupported"};
+        "bad argument", "in signal handler", "too many types", "unsupported",
+        "busy"};
     return (unsigned)status < sizeof names / sizeof *names ? names[status]
                                                            : "unknown";
 }

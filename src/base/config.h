@@ -52,6 +52,7 @@
 #define LM_REGION_SHIFT 3
 #define LM_BESIDE_BYTES ((size_t)32 << 10)
 #define LM_COMPACT_BLOCKS 2
+#define LM_PACK_OBJECTS 2
 #else
 // Small enough not to be noticed, large enough that a program of a few
 // megabytes is seldom collected; as Go's minimum.
@@ -84,6 +85,8 @@
 #define LM_BESIDE_BYTES ((size_t)1 << 20)
 // At most so many blocks are emptied in one stop, whatever the time: 2 MiB.
 #define LM_COMPACT_BLOCKS 256
+// Objects that a cache keeps in one object of its own: half a KiB of them.
+#define LM_PACK_OBJECTS 62
 #endif
 
 // A cache line, and the unit that two processors fight over.

@@ -53,6 +53,9 @@ static struct {
     lm_cycle_listener *listener;
     void (*on_begin)(uint64_t number);
     void (*on_pause)(uint64_t ns);
+    void (*before)(void);
+    void (*after)(void);
+    bool (*is_after_wanted)(void);
     bool wants_heap_after;
 } cycle;
 
@@ -82,6 +85,13 @@ void lm_cycle_listen(lm_cycle_listener *listener, void (*on_pause)(uint64_t),
 
 void lm_cycle_watch(void (*on_begin)(uint64_t)) {
     cycle.on_begin = on_begin;
+}
+
+void lm_cycle_attend(void (*before)(void), void (*after)(void),
+                     bool (*is_wanted)(void)) {
+    cycle.before = before;
+    cycle.after = after;
+    cycle.is_after_wanted = is_wanted;
 }
 
 // Whoever waits for a collection is safe meanwhile.
@@ -152,6 +162,12 @@ static uint64_t cycle_enter(struct lm_cycle_event *event) {
     return began;
 }
 
+static void cycle_attend(void (*fn)(void)) {
+    if (fn) {
+        fn();
+    }
+}
+
 static void cycle_start(struct lm_cycle_event *event, uint64_t began) {
     // Read first: as soon as the others may go on they may take this thread's
     // processor.
@@ -195,6 +211,9 @@ static void cycle_turn(struct lm_cycle_event *event, uint64_t began,
     lm_pace_after(&e);
     lm_space.is_sticky = lm_pace_is_generational() && !lm_garbage_is_kept();
     lm_settle_begin();
+    if (!lm_settle_is_under_way()) {
+        cycle_attend(cycle.after);
+    }
 }
 
 // ---- A collection that stops the program ----------------------------------------
@@ -203,6 +222,7 @@ static void cycle_turn(struct lm_cycle_event *event, uint64_t began,
 static void cycle_run_full(const struct lm_images *images, void *argument) {
     struct lm_cycle_event *event = argument;
     uint64_t began = cycle_enter(event);
+    cycle_attend(cycle.before);
     lm_sweep_prepare();
     uint64_t marking = lm_clock_ns();
     struct loam_marker *marker = lm_team_begin(false);
@@ -245,6 +265,7 @@ static void cycle_run_minor(const struct lm_images *images, void *argument) {
     lm_settle_minor(marker);
     lm_team_finish();
     lm_sweep_begin_minor();
+    cycle_attend(cycle.after);
     event->mark_ns = lm_clock_ns() - began - event->stop_ns;
     struct lm_pace_event e = cycle_count_live(event, began, event->mark_ns);
     lm_pace_after_minor(&e);
@@ -256,6 +277,7 @@ static void cycle_run_minor(const struct lm_images *images, void *argument) {
 static void beside_begin(const struct lm_images *images, void *argument) {
     struct lm_cycle_event *event = argument;
     uint64_t began = cycle_enter(event);
+    cycle_attend(cycle.before);
     lm_sweep_prepare();
     lm_space.is_sticky = false;
     lm_space.is_marking = true;
@@ -501,26 +523,32 @@ static bool cycle_run(struct lm_cycle_event *event) {
     return ok;
 }
 
-// Objects with mark functions are marked in a stop.
-static void cycle_settle_stopped(struct lm_cycle_event *event) {
+static void cycle_pause(struct lm_cycle_event *event, void (*fn)(void)) {
     lm_cycle_gate();
     uint64_t began = lm_clock_ns();
     cycle_stop(event);
-    lm_settle_stopped();
+    fn();
     cycle_start(event, began);
     lm_cycle_ungate();
 }
 
 static void cycle_settle(struct lm_cycle_event *event) {
-    bool is_more = lm_settle_is_under_way();
+    bool is_more = true;
+    if (!lm_settle_is_under_way()) {
+        return;
+    }
     while (is_more) {
         lm_cycle_gate();
         is_more = lm_settle_some();
         lm_cycle_ungate();
         if (lm_settle_needs_stop()) {
-            cycle_settle_stopped(event);
+            cycle_pause(event, lm_settle_stopped); // they have mark functions
         }
     }
+    if (cycle.is_after_wanted && cycle.is_after_wanted()) {
+        cycle_pause(event, cycle.after);
+    }
+    lm_settle_end();
 }
 
 // What is left to do when the program runs again.
@@ -647,12 +675,17 @@ static void cycle_abandon(void) {
 
 // Its only thread is this one, so nothing needs a stop.
 static void cycle_settle_child(void) {
+    if (!lm_settle_is_under_way()) {
+        return;
+    }
     lm_settle_fork_child();
-    while (lm_settle_is_under_way() && lm_settle_some()) {
+    while (lm_settle_some()) {
         if (lm_settle_needs_stop()) {
             lm_settle_stopped();
         }
     }
+    cycle_attend(cycle.after);
+    lm_settle_end();
 }
 
 void lm_cycle_fork_prepare(void) {

@@ -68,6 +68,14 @@ void lm_cycle_listen(lm_cycle_listener *listener, void (*on_pause)(uint64_t ns),
 // told after it.
 void lm_cycle_watch(void (*on_begin)(uint64_t number));
 
+// lm_cycle_attend sets what is called in stops: `before` in the first one of a
+// collection of everything, before it marks; `after` in the last one of each
+// collection, when what is allocated is what is alive. They must not allocate,
+// nor wait for anybody who may be stopped. Where lifetimes are settled after the
+// last stop, there is another one for `after` when they are, if is_wanted says so.
+void lm_cycle_attend(void (*before)(void), void (*after)(void),
+                     bool (*is_wanted)(void));
+
 // lm_cycle_number returns how many collections there have been.
 uint64_t lm_cycle_number(void);
 

@@ -408,7 +408,7 @@ void lm_settle_begin(void) {
     __atomic_store_n(&loam_weak_epoch_, loam_weak_epoch_ + 1, __ATOMIC_RELEASE);
 }
 
-static void settle_end(void) {
+void lm_settle_end(void) {
     __atomic_store_n(&settle.is_pressed, false, __ATOMIC_RELAXED);
     stage_set(STAGE_NONE);
     lm_sweep_hold(false);
@@ -436,7 +436,6 @@ bool lm_settle_some(void) {
         return true;
     }
     if (stage == STAGE_PUBLISH) {
-        settle_end();
         return false;
     }
     stage_set(stage + 1);
@@ -599,12 +598,10 @@ bool lm_settle_press(struct lm_member *self) {
 }
 
 void lm_settle_fork_child(void) {
-    if (lm_settle_is_under_way()) {
-        lm_garbage_begin();
-        lm_map_begin();
-        settle.has_rest = true;
-        stage_set(STAGE_KEYS);
-    }
+    lm_garbage_begin();
+    lm_map_begin();
+    settle.has_rest = true;
+    stage_set(STAGE_KEYS);
 }
 
 // ---- A minor collection --------------------------------------------------------------

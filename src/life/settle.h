@@ -51,13 +51,15 @@ void lm_settle_minor(struct loam_marker *m);
 
 // lm_settle_begin begins to settle, in the stop that ends a collection of all;
 // lm_settle_some does a part of it, in an order of 100 us, and says whether more
-// is left. Between parts the process may fork.
+// is left; then lm_settle_end lets things go on. Between parts the process may
+// fork.
 void lm_settle_begin(void);
 bool lm_settle_is_under_way(void);
 
 // lm_settle_is_open says whether what is not marked may yet turn out to be alive.
 bool lm_settle_is_open(void);
 bool lm_settle_some(void);
+void lm_settle_end(void);
 
 // lm_settle_needs_stop says that objects with mark functions are to be marked,
 // while the program is stopped: by lm_settle_stopped.

@@ -125,7 +125,21 @@ static inline void lm_member_inside(struct lm_member *self) {
     self->inside++;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
+// lm_member_enter is lm_member_inside, and lm_member_leave lm_member_outside, for
+// a thread that is known to be outside: stores, that wait for no store before.
+static inline void lm_member_enter(struct lm_member *self) {
+    self->inside = 1;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
 void lm_member_catch_up(struct lm_member *self);
+static inline void lm_member_leave(struct lm_member *self) {
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    self->inside = 0;
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    if (__builtin_expect(self->is_due, 0)) {
+        lm_member_catch_up(self);
+    }
+}
 static inline void lm_member_outside(struct lm_member *self) {
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     self->inside--;

@@ -58,6 +58,14 @@ int main() {
             "the type has its name");
     require(loam_new(numbers) != nullptr, "a leaf type can be made");
     require(make<node>() != nullptr, "a template can make a type");
+    loam_pool_options options = {};
+    options.max_count = 1;
+    options.type = loam_type_get(node);
+    loam_pool *pool = loam_pool_new(&options);
+    void *lent = loam_pool_acquire(pool);
+    require(lent != nullptr && loam_pool_try(pool) == nullptr,
+            "a pool lends what it has");
+    loam_pool_release(pool, lent);
     auto *bytes = static_cast<char *>(loam_alloc(100));
     require(loam_base_of(bytes + 50) == bytes, "interior pointers work");
     loam_free(bytes);
