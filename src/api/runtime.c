@@ -18,6 +18,7 @@
 #include "heap/run.h"
 #include "heap/space.h"
 #include "heap/type.h"
+#include "life/counted.h"
 #include "mark/lines.h"
 #include "mark/team.h"
 #include "os/clock.h"
@@ -64,6 +65,7 @@ static void runtime_fork_prepare(void) {
         lm_cache_fork_prepare();
         lm_run_fork_prepare();
         lm_roots_fork_prepare();
+        lm_counted_fork_prepare();
         lm_world_go();
         fork_is_held = true;
     }
@@ -76,6 +78,7 @@ static void runtime_fork_done(bool in_child) {
         return;
     }
     fork_is_held = false;
+    lm_counted_fork_done(in_child);
     lm_roots_fork_done(in_child);
     lm_run_fork_done(in_child);
     lm_cache_fork_done(in_child);
@@ -170,6 +173,7 @@ static bool runtime_set_up(void) {
     if (!lm_kind_init() || !lm_run_init()) {
         return runtime_fail("memory for the heap's tables");
     }
+    lm_counted_init();
     lm_pace_init();
     if (!lm_team_init()) {
         return runtime_fail("memory for marking");
