@@ -107,6 +107,8 @@ BACKENDS = [
     Java("zgc", "ZGC"),
     Java("shenandoah", "ShenandoahGC"),
     Backend("kernel"),
+    Backend("shared_ptr"),
+    Backend("gobject"),
     Backend("loam", collects=True, markers="LOAM_MARKERS"),
 ]
 
@@ -201,6 +203,12 @@ WORKLOADS = [
             "its pages dirty", "ms", 512, share, 21, program="minor",
             live_mib=512, quick=(32, share, 5) if share == 10 else None)
       for share in DIRTY_SHARES),
+    micro("pair", "retain and release, an object of the thread's own", "ns",
+          "pair", program="counted"),
+    micro("everyone", "retain and release, two threads the same object", "ns",
+          "everyone", program="counted"),
+    micro("chain", "last release of a chain of a million, an object", "ns",
+          "chain", program="counted", quick=("chain",)),
     micro("arm", "arm written pages, a MiB", "us", "arm", program="track",
           quick=("arm",), live_mib=512),
     micro("arm-again", "arm armed pages, a MiB", "us", "arm-again",

@@ -169,6 +169,28 @@ static void guide_coroutines(void) {
     free(memory);
 }
 
+// ---- Counted objects --------------------------------------------------------
+
+struct channel {
+    int fd;
+    struct channel *next;
+};
+LOAM_TYPE(struct channel, next)
+
+static void channel_close(void *object) {
+    close(((struct channel *)object)->fd);
+}
+LOAM_COUNTED_OWNS(struct channel, channel_close, next)
+
+static void guide_counted(void) {
+    struct channel *channel = loam_counted_new(struct channel); // counted once
+    channel->fd = dup(1);
+    struct channel *other = loam_retain(channel); // twice
+    loam_release(channel);
+    // At zero the descriptor is closed, `next` released, the memory free.
+    loam_release(other);
+}
+
 // ---- Limits -----------------------------------------------------------------
 
 static void guide_limits(void) {
@@ -212,6 +234,7 @@ int main(void) {
     guide_pin();
     guide_threads();
     guide_coroutines();
+    guide_counted();
     guide_stores();
     guide_limits();
     return 0;

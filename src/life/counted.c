@@ -222,20 +222,23 @@ static inline struct loam_count_ *queue_take(void) {
 }
 
 // Dead cells of one word of bits, which are freed together; and what is known of
-// their block, since what dies together often lies together.
+// their block, since what dies together often lies together. Nothing refers to
+// these cells, so a collection may take them back, too: a row that was begun
+// before the program was stopped is left to the next one.
 struct row {
     struct lm_object object; // one of them
     const struct lm_death *death;
     uint32_t scale; // of the block; 0 for a large object
     uint32_t owner; // that the calling thread is
+    uint32_t phase; // of the world, when the first was added
     uint64_t cells;
 };
 
 static void row_free(struct lm_member *self, struct row *row) {
-    if (row->cells) {
+    if (row->cells && row->phase == lm_world_phase()) {
         lm_cache_free_row(self->cache, &row->object, row->cells);
-        row->cells = 0;
     }
+    row->cells = 0;
 }
 
 static void row_begin(struct lm_member *self, struct row *row,
@@ -268,6 +271,9 @@ static inline void row_add(struct lm_member *self, struct row *row,
     }
     if (row->object.cell / 64 != cell / 64) {
         row_free(self, row);
+    }
+    if (row->cells == 0) {
+        row->phase = lm_world_phase();
     }
     row->object.start = (uintptr_t)count;
     row->object.cell = cell;
@@ -327,18 +333,6 @@ static inline struct loam_count_ *owned_release(struct lm_member *self,
     return first;
 }
 
-static void object_dispose(struct lm_member *self, struct row *row,
-                           struct loam_count_ *count) {
-    uint32_t phase = lm_world_phase();
-    lm_member_outside(self);
-    row->death->dispose(count + 1);
-    lm_member_inside(self);
-    if (phase != lm_world_phase()) {
-        // Nothing refers to the row's cells: a collection may have taken them.
-        row->cells = 0;
-    }
-}
-
 // Runs dispose, releases what the object owns, and gives its memory back. The
 // thread is inside, but for dispose. Returns an object that died by that.
 static inline struct loam_count_ *object_end(struct lm_member *self,
@@ -349,7 +343,9 @@ static inline struct loam_count_ *object_end(struct lm_member *self,
     }
     queue.last_child = NULL;
     if (row->death->dispose) {
-        object_dispose(self, row, count);
+        lm_member_outside(self);
+        row->death->dispose(count + 1);
+        lm_member_inside(self);
     }
     struct loam_count_ *first = owned_release(self, row, count);
     row_add(self, row, count);
