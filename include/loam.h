@@ -8,8 +8,8 @@
 //
 // The parts: heap.h makes objects, type.h describes them, root.h keeps them,
 // thread.h is for unusual threads, collect.h for limits and figures, status.h
-// for why a call failed, counted.h for objects that die at once, barrier.h for
-// implementers of languages.
+// for why a call failed, counted.h for objects that die at once, defer.h for
+// what is done when a scope ends, barrier.h for implementers of languages.
 
 #ifndef LOAM_H
 #define LOAM_H
@@ -17,6 +17,7 @@
 #include <loam/barrier.h>
 #include <loam/collect.h>
 #include <loam/counted.h>
+#include <loam/defer.h>
 #include <loam/heap.h>
 #include <loam/root.h>
 #include <loam/status.h>

@@ -191,6 +191,24 @@ static void guide_counted(void) {
     loam_release(other);
 }
 
+// ---- Ends of scopes ---------------------------------------------------------
+
+static pthread_mutex_t guide_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void say_done(void *what) {
+    fprintf(stderr, "done with %s\n", (const char *)what);
+}
+
+static int first_byte(const char *path) {
+    LOAM_SCOPED_LOCK(&guide_lock);
+    LOAM_SCOPED_FILE FILE *file = fopen(path, "r");
+    if (file == NULL) {
+        return -1; // unlocked
+    }
+    LOAM_DEFER(say_done, loam_printf("the first byte of %s", path));
+    return fgetc(file); // said, closed, unlocked
+}
+
 // ---- Limits -----------------------------------------------------------------
 
 static void guide_limits(void) {
@@ -235,6 +253,7 @@ int main(void) {
     guide_threads();
     guide_coroutines();
     guide_counted();
+    assert(first_byte("/dev/null") == EOF);
     guide_stores();
     guide_limits();
     return 0;
