@@ -9,7 +9,8 @@
 // The parts: heap.h makes objects, type.h describes them, root.h keeps them,
 // thread.h is for unusual threads, collect.h for limits and figures, status.h
 // for why a call failed, counted.h for objects that die at once, defer.h for
-// what is done when a scope ends, barrier.h for implementers of languages.
+// what is done when a scope ends, scope.h for memory that goes back all at once,
+// barrier.h for implementers of languages.
 
 #ifndef LOAM_H
 #define LOAM_H
@@ -20,6 +21,7 @@
 #include <loam/defer.h>
 #include <loam/heap.h>
 #include <loam/root.h>
+#include <loam/scope.h>
 #include <loam/status.h>
 #include <loam/thread.h>
 #include <loam/type.h>

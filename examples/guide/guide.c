@@ -209,6 +209,32 @@ static int first_byte(const char *path) {
     return fgetc(file); // said, closed, unlocked
 }
 
+// ---- Scopes of memory -------------------------------------------------------
+
+struct word {
+    struct word *next;
+    char *text;
+};
+
+static size_t count_words(const char *line) {
+    LOAM_SCOPED_MEMORY struct loam_scope *scope = loam_scope_begin();
+    struct word *words = NULL;
+    size_t count = 0;
+    for (const char *at = line; *at; at += strspn(at, " ")) {
+        size_t length = strcspn(at, " ");
+        struct word *word = loam_scope_new(scope, struct word);
+        word->text = loam_scope_alloc(scope, length + 1);
+        memcpy(word->text, at, length);
+        word->next = words;
+        words = word;
+        at += length;
+    }
+    for (struct word *w = words; w; w = w->next) {
+        count++;
+    }
+    return count; // all words are gone now, without a collection
+}
+
 // ---- Limits -----------------------------------------------------------------
 
 static void guide_limits(void) {
@@ -253,6 +279,7 @@ int main(void) {
     guide_threads();
     guide_coroutines();
     guide_counted();
+    assert(count_words("so many words") == 3);
     assert(first_byte("/dev/null") == EOF);
     guide_stores();
     guide_limits();
