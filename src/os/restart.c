@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <linux/membarrier.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -33,7 +34,10 @@ void *lm_restart_area(void) {
     if (&__rseq_size == NULL || __rseq_size == 0) {
         return NULL;
     }
-    return (char *)__builtin_thread_pointer() + __rseq_offset;
+    int32_t *area =
+        (int32_t *)((char *)__builtin_thread_pointer() + __rseq_offset);
+    // The second word is the processor, below 0 where the kernel keeps none.
+    return __atomic_load_n(&area[1], __ATOMIC_RELAXED) >= 0 ? area : NULL;
 }
 
 bool lm_restart_others(void) {

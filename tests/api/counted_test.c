@@ -299,6 +299,43 @@ static void dispose_may_allocate_collect_and_release(void **state) {
     }
 }
 
+struct slow { // collects when it dies, while others wait to
+    struct slow *kids[3];
+    char *text;
+};
+LOAM_TYPE(struct slow, kids, text)
+
+static void slow_end(void *object) {
+    struct slow *s = object;
+    must(strcmp(s->text, "waits") == 0);
+    s->text = NULL;
+    stack_clear();
+    loam_collect();
+    for (int i = 0; i < 100; i++) {
+        must(loam_strdup("gone!") != NULL && loam_new(struct slow) != NULL);
+    }
+    note_death(object);
+}
+LOAM_COUNTED_OWNS(struct slow, slow_end, kids)
+
+static OWN_FRAME struct slow *slow_new(int depth) {
+    struct slow *s = loam_counted_new(struct slow);
+    must(s != NULL);
+    s->text = loam_strdup("waits");
+    for (int i = 0; i < 3 && depth > 1; i++) {
+        s->kids[i] = slow_new(depth - 1);
+    }
+    return s;
+}
+
+static void what_waits_to_die_survives_collections(void **state) {
+    (void)state;
+    deaths();
+    loam_release(slow_new(4));
+    assert_int_equal(deaths(), 1 + 3 + 9 + 27);
+    loam_compact();
+}
+
 struct branch {
     struct branch *left;
     struct branch *right;
@@ -627,6 +664,7 @@ int main(void) {
         cmocka_unit_test(a_type_may_say_nothing_of_its_end),
         cmocka_unit_test(leaves_and_arrays_are_counted_too),
         cmocka_unit_test(dispose_may_allocate_collect_and_release),
+        cmocka_unit_test(what_waits_to_die_survives_collections),
         cmocka_unit_test(children_follow_their_parent_before_all_else),
         cmocka_unit_test(cycles_are_the_collectors),
         cmocka_unit_test(a_count_alone_keeps_nothing),
