@@ -132,8 +132,8 @@ static void owned_fields_are_released_after_dispose(void **state) {
 
 static void a_chain_of_a_million_dies_on_a_small_stack(void **state) {
     (void)state;
-    // Where collections are common, each would look at the whole chain.
-    size_t length = getenv("LOAM_TORTURE") ? 5000 : 1000000;
+    // In the modes where collections are common each looks at the whole chain.
+    size_t length = getenv("LOAM_TEST_SCALE") ? 20000 : 1000000;
     deaths();
     struct node *head = NULL;
     for (size_t i = 0; i < length; i++) {
