@@ -298,10 +298,10 @@ static inline struct loam_count_ *words_release(struct lm_member *self,
                                                 struct loam_count_ *first) {
     for (; from < to; from += sizeof(void *)) {
         void *p = *(void **)from;
-        struct loam_count_ *count = (struct loam_count_ *)p - 1;
         if (p == NULL) {
             continue;
         }
+        struct loam_count_ *count = (struct loam_count_ *)p - 1;
         if (!count_is_last(count, owner)) {
             lm_counted_release(self, count, "the release of an owned field");
         } else if (first) {
