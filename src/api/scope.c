@@ -10,7 +10,6 @@
 
 #include "api/runtime.h"
 #include "base/check.h"
-#include "collect/referrer.h"
 #include "heap/find.h"
 
 #include <loam/heap.h>
@@ -39,11 +38,12 @@ static uintptr_t owner_of(const struct loam_scope *scope) {
     return ~(uintptr_t)scope;
 }
 
-// From here on `bytes` of a piece, its head included, are cut up.
+// From here on `bytes` of a piece, its head included, are cut up, but for the last
+// sixteen: the end must not be the address of what lies behind.
 static void scope_use(struct loam_scope *scope, struct piece *piece,
                       size_t head_bytes, size_t bytes) {
     scope->next = (uintptr_t)piece + head_bytes;
-    scope->end = (uintptr_t)piece + bytes;
+    scope->end = (uintptr_t)piece + bytes - 16;
     scope->newest = piece;
 }
 
@@ -93,38 +93,13 @@ static struct piece *piece_of(uintptr_t word, const struct loam_scope *scope) {
     return piece->owner == owner_of(scope) ? piece : NULL;
 }
 
-// Whether a word points to something that was made in the scope: the scope itself
-// may be known to anybody, and what lies before a piece may end where it begins.
-static bool scope_has(uintptr_t word, const void *argument) {
-    const struct loam_scope *scope = argument;
-    const struct piece *piece = piece_of(word, scope);
-    return piece != NULL && word >= (uintptr_t)(piece + 1) &&
-           word - (uintptr_t)scope >= sizeof *scope;
-}
-
-static void scope_check(const struct loam_scope *scope) {
-    static const char rule[] =
-        "nothing refers to what was made in a scope when "
-        "the scope ends";
-    static const char remedy[] =
-        "set the pointer to NULL before, or make the object outside of the "
-        "scope";
-    struct lm_referrer found;
-    if (!lm_referrer_find(scope_has, scope, &found)) {
-        return;
+static void pieces_free(struct piece *piece) {
+    while (piece) {
+        struct piece *next = piece->next;
+        piece->owner = 0;
+        loam_free(piece);
+        piece = next;
     }
-    if (found.type == NULL) {
-        lm_caller_error(rule, remedy,
-                        "loam_scope_end(%p), while static data at %p refers to "
-                        "%p in it",
-                        (const void *)scope, found.place, found.word);
-    }
-    lm_caller_error(rule, remedy,
-                    "loam_scope_end(%p), while the object %p of type %s refers "
-                    "to %p in it, at byte %zu",
-                    (const void *)scope, found.object, found.type->name,
-                    found.word,
-                    (uintptr_t)found.place - (uintptr_t)found.object);
 }
 
 void loam_scope_end(struct loam_scope *scope) {
@@ -142,13 +117,5 @@ void loam_scope_end(struct loam_scope *scope) {
                         "loam_scope_end(%p), which is no scope, or has ended",
                         (const void *)scope);
     }
-    if (lm_settings.check >= 3 && self->inside == 0) {
-        scope_check(scope);
-    }
-    struct piece *next;
-    for (struct piece *piece = scope->newest; piece; piece = next) {
-        next = piece->next;
-        piece->owner = 0;
-        loam_free(piece);
-    }
+    pieces_free(scope->newest);
 }

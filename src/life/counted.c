@@ -338,7 +338,8 @@ static inline struct loam_count_ *owned_release(struct lm_member *self,
 static inline struct loam_count_ *object_end(struct lm_member *self,
                                              struct loam_count_ *count,
                                              struct row *row) {
-    if (row->object.block != lm_space_block_of((uintptr_t)count)) {
+    if (row->death == NULL ||
+        row->object.block != lm_space_block_of((uintptr_t)count)) {
         row_begin(self, row, count);
     }
     queue.last_child = NULL;

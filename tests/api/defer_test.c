@@ -105,7 +105,6 @@ static void the_argument_is_that_of_the_statement(void **state) {
         LOAM_DEFER(note, letter);
         letter = &b;
         LOAM_DEFER(note, letter);
-        letter = &c;
     }
     expect_order("ba");
 }
