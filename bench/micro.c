@@ -10,6 +10,8 @@
 //   micro mark-shuffled  the same, laid out at random
 //   micro full           full collection of 1 GiB built depth first
 //   micro interior       from an address inside an object to its start
+//   micro batch          make 1,000 objects of 32 bytes and let them go
+//   micro scope          the same in a scope, where there are scopes
 //   micro stop THREADS   a collection of next to nothing, threads blocked
 //
 // Each prints "value" in the unit that its name in the last line says.
@@ -272,6 +274,71 @@ static void micro_interior(void) {
     say(bench_mix(found), median(ns, ROUNDS), "objects", OBJECTS);
 }
 
+// What a request makes, uses, and has no use for afterwards.
+enum { BATCH = 1000, BATCHES = 10000 };
+
+static uint64_t batch_sum(const struct cell *cell) {
+    uint64_t sum = 0;
+    for (; cell != NULL; cell = cell->left) {
+        sum += cell->number;
+    }
+    return sum;
+}
+
+static struct cell *batch_add(struct cell *made, struct cell *list, int i) {
+    made->left = list;
+    made->right = NULL;
+    made->number = (uint64_t)i;
+    return made;
+}
+
+__attribute__((noinline)) static uint64_t batch_run(void) {
+    struct cell *list = NULL;
+    for (int i = 0; i < BATCH; i++) {
+        list = batch_add(NEW(struct cell), list, i);
+    }
+    uint64_t sum = batch_sum(list);
+    struct cell *next;
+    for (; !BENCH_COLLECTS && list != NULL; list = next) {
+        next = list->left;
+        FREE_EXPLICIT(list);
+    }
+    return sum;
+}
+
+#ifdef LOAM_SCOPE_H
+__attribute__((noinline)) static uint64_t scope_run(void) {
+    struct loam_scope *scope = bench_checked(loam_scope_begin());
+    struct cell *list = NULL;
+    for (int i = 0; i < BATCH; i++) {
+        list = batch_add(bench_checked(loam_scope_new(scope, struct cell)),
+                         list, i);
+    }
+    uint64_t sum = batch_sum(list);
+    loam_scope_end(scope);
+    return sum;
+}
+#else
+#define scope_run batch_run
+#endif
+
+static void micro_batch(uint64_t (*run)(void)) {
+    double ns[ROUNDS];
+    for (int round = 0; round < ROUNDS; round++) {
+        uint64_t sum = 0;
+        int64_t begin = bench_now_ns();
+        for (int i = 0; i < BATCHES; i++) {
+            sum += run();
+        }
+        ns[round] =
+            (double)(bench_now_ns() - begin) / ((double)BATCH * BATCHES);
+        if (sum != (uint64_t)BATCHES * BATCH * (BATCH - 1) / 2) {
+            bench_fail("a batch lost cells");
+        }
+    }
+    say(bench_mix(BATCHES), median(ns, ROUNDS), "bytes", sizeof(struct cell));
+}
+
 // Threads that wait for a lock, as most threads of a server wait for something.
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
 static pthread_barrier_t all_here;
@@ -330,6 +397,10 @@ int main(int argc, char **argv) {
         micro_full();
     } else if (strcmp(what, "interior") == 0) {
         micro_interior();
+    } else if (strcmp(what, "batch") == 0) {
+        micro_batch(batch_run);
+    } else if (strcmp(what, "scope") == 0) {
+        micro_batch(scope_run);
     } else if (strcmp(what, "stop") == 0) {
         micro_stop((int)bench_argument(argc, argv, 2, 2));
     } else {

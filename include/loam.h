@@ -10,20 +10,24 @@
 // thread.h is for unusual threads, collect.h for collections and figures,
 // limit.h for limits, status.h for why a call failed, barrier.h for implementers
 // of languages. About lifetimes: weak.h and weak_map.h refer without keeping,
-// finalize.h is for the end, pool.h for using objects again, garbage.h to look at
-// what has died.
+// finalize.h is for the end, counted.h for objects that die at once, defer.h for
+// what is done when a scope ends, scope.h for memory that goes back all at once,
+// pool.h for using objects again, garbage.h to look at what has died.
 
 #ifndef LOAM_H
 #define LOAM_H
 
 #include <loam/barrier.h>
 #include <loam/collect.h>
+#include <loam/counted.h>
+#include <loam/defer.h>
 #include <loam/finalize.h>
 #include <loam/garbage.h>
 #include <loam/heap.h>
 #include <loam/limit.h>
 #include <loam/pool.h>
 #include <loam/root.h>
+#include <loam/scope.h>
 #include <loam/status.h>
 #include <loam/thread.h>
 #include <loam/type.h>

@@ -25,6 +25,7 @@ package_sign() {
     libmimalloc-dev) echo /usr/include/mimalloc.h ;;
     golang-go) echo go ;;
     openjdk-17-jdk-headless) echo javac ;;
+    libglib2.0-dev) echo /usr/include/glib-2.0/glib-object.h ;;
     libclang-rt-14-dev) echo "/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a" ;;
     *) echo "$1" ;;
     esac
@@ -91,9 +92,9 @@ need_to_test() {
     need_to_build
     need pkg-config libcmocka-dev python3
 }
-# Languages that benchmarks are compared in.
+# Languages and libraries that single benchmarks are compared with.
 # shellcheck disable=SC2034
-peers=(golang-go openjdk-17-jdk-headless)
+peers=(golang-go openjdk-17-jdk-headless libglib2.0-dev)
 need_to_bench() {
     need_to_build
     need pkg-config python3 libgc-dev libmimalloc-dev

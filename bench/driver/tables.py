@@ -52,7 +52,8 @@ def micro_rows(session, workloads, backends):
              if any(session.get(w.name, name) for w in workloads)]
     if not names:
         return None
-    others = [other for other in ("bdwgc", "mimalloc")
+    others = [other for other in ("bdwgc", "mimalloc", "shared_ptr",
+                                 "gobject")
               if "loam" in names and other in names]
     rows = [["", "unit", *names, *(f"/{other}" for other in others)]]
     for workload in workloads:
@@ -77,6 +78,7 @@ MICRO_TITLES = (
     ("weak", "weak references, finalizers and weak maps"),
     ("minor", "a minor collection"),
     ("pool", "objects that are used again"),
+    ("counted", "counted references"),
     ("track", "the kernel's write tracking, by itself"),
 )
 

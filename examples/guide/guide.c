@@ -170,6 +170,72 @@ static void guide_coroutines(void) {
     free(memory);
 }
 
+// ---- Counted objects --------------------------------------------------------
+
+struct channel {
+    int fd;
+    struct channel *next;
+};
+LOAM_TYPE(struct channel, next)
+
+static void channel_close(void *object) {
+    close(((struct channel *)object)->fd);
+}
+LOAM_COUNTED_OWNS(struct channel, channel_close, next)
+
+static void guide_counted(void) {
+    struct channel *channel = loam_counted_new(struct channel); // counted once
+    channel->fd = dup(1);
+    struct channel *other = loam_retain(channel); // twice
+    loam_release(channel);
+    // At zero the descriptor is closed, `next` released, the memory free.
+    loam_release(other);
+}
+
+// ---- Ends of scopes ---------------------------------------------------------
+
+static pthread_mutex_t guide_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void say_done(void *what) {
+    fprintf(stderr, "done with %s\n", (const char *)what);
+}
+
+static int first_byte(const char *path) {
+    LOAM_SCOPED_LOCK(&guide_lock);
+    LOAM_SCOPED_FILE FILE *file = fopen(path, "r");
+    if (file == NULL) {
+        return -1; // unlocked
+    }
+    LOAM_DEFER(say_done, loam_printf("the first byte of %s", path));
+    return fgetc(file); // said, closed, unlocked
+}
+
+// ---- Scopes of memory -------------------------------------------------------
+
+struct word {
+    struct word *next;
+    char *text;
+};
+
+static size_t count_words(const char *line) {
+    LOAM_SCOPED_MEMORY struct loam_scope *scope = loam_scope_begin();
+    struct word *words = NULL;
+    size_t count = 0;
+    for (const char *at = line; *at; at += strspn(at, " ")) {
+        size_t length = strcspn(at, " ");
+        struct word *word = loam_scope_new(scope, struct word);
+        word->text = loam_scope_alloc(scope, length + 1);
+        memcpy(word->text, at, length);
+        word->next = words;
+        words = word;
+        at += length;
+    }
+    for (struct word *w = words; w; w = w->next) {
+        count++;
+    }
+    return count; // all words are gone now, without a collection
+}
+
 // ---- Limits -----------------------------------------------------------------
 
 struct cache {
@@ -296,6 +362,9 @@ int main(void) {
     guide_pin();
     guide_threads();
     guide_coroutines();
+    guide_counted();
+    assert(count_words("so many words") == 3);
+    assert(first_byte("/dev/null") == EOF);
     guide_stores();
     guide_pool();
     guide_cache();

@@ -26,11 +26,11 @@ void loam_collect(void);
 //   threads  any       collects  yes         cost  about 5 ns a young live object
 void loam_collect_minor(void);
 
-// loam_release returns unused memory to the operating system now, instead of
+// loam_trim returns unused memory to the operating system now, instead of
 // when the program has been idle for a while, and says how many bytes.
 //
 //   threads  any       collects  never       cost  a system call a free run
-size_t loam_release(void);
+size_t loam_trim(void);
 
 // loam_compact collects, moves objects out of sparsely filled memory, and returns
 // unused memory to the operating system; it says how many bytes. A pause is no

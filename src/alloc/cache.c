@@ -155,18 +155,33 @@ static void slot_begin_block(struct lm_cache *cache, uint32_t kind,
 // Relaxed: the block's entry orders it against who takes the block. While
 // markers look for changes a cell must not come back unmarked (lines.1), so
 // whoever takes the block is told; release: before it sees the bit clear.
-static bool cell_unset(const struct lm_object *o) {
-    uint64_t bit = (uint64_t)1 << (o->cell % 64);
+// Returns which of the bits were set.
+static uint64_t cells_unset(const struct lm_object *o, uint64_t bits) {
     uint64_t *pair = lm_space.bits[o->block].pair[o->cell / 64];
     if (lm_space.is_marking) {
         __atomic_store_n(&lm_space.has_freed[o->block], true, __ATOMIC_RELAXED);
     }
     if (lm_space.is_marking || lm_space.is_sticky) {
         // A marker that sets it again only delays the cell's reuse.
-        __atomic_fetch_and(&pair[1 - lm_space.live], ~bit, __ATOMIC_RELAXED);
+        __atomic_fetch_and(&pair[1 - lm_space.live], ~bits, __ATOMIC_RELAXED);
     }
-    return __atomic_fetch_and(&pair[lm_space.live], ~bit, __ATOMIC_RELEASE) &
-           bit;
+    return __atomic_fetch_and(&pair[lm_space.live], ~bits, __ATOMIC_RELEASE) &
+           bits;
+}
+
+// A freed cell's first word is the next one, in the order of reuse. If the lowest
+// bit of who refers to it is set, some cells behind it in its word of bits are
+// free, too: a bit each in its second word, its own bit being the lowest, and 0.
+#define FREED_ROW ((uintptr_t)1)
+
+static void freed_push(struct lm_slot *slot, uintptr_t start, uint64_t others) {
+    uintptr_t *cell = (uintptr_t *)start; // NOLINT: an address of the heap
+    cell[0] = slot->freed;
+    slot->freed = start;
+    if (others) {
+        cell[1] = others;
+        slot->freed |= FREED_ROW;
+    }
 }
 
 bool lm_cache_free(struct lm_cache *cache, const struct lm_object *o) {
@@ -175,46 +190,98 @@ bool lm_cache_free(struct lm_cache *cache, const struct lm_object *o) {
     // taken any moment, and whoever takes it then owns the cell. In such a
     // block the cleared bit is enough.
     bool is_taken = lm_sweep_is_taken(o->block);
-    if (!cell_unset(o)) {
+    if (!cells_unset(o, (uint64_t)1 << (o->cell % 64))) {
         return false;
     }
     cache->freed_bytes += lm_kinds[o->kind].cell_bytes;
     if (is_taken) {
         slot_activate(cache, slot, o->kind);
-        *(uintptr_t *)o->start = slot->freed; // NOLINT: an address of the heap
-        slot->freed = o->start;
+        freed_push(slot, o->start, 0);
     }
     return true;
 }
 
-// Takes the newest freed cell, which is the warmest.
+void lm_cache_free_row(struct lm_cache *cache, const struct lm_object *o,
+                       uint64_t cells) {
+    struct lm_slot *slot = &cache->slots[o->kind];
+    size_t cell_bytes = lm_kinds[o->kind].cell_bytes;
+    bool is_taken = lm_sweep_is_taken(o->block); // as above
+    cells = cells_unset(o, cells);
+    cache->freed_bytes += lm_bits_count(cells) * cell_bytes;
+    if (!is_taken || cells == 0) {
+        return;
+    }
+    slot_activate(cache, slot, o->kind);
+    unsigned first = lm_bits_first(cells);
+    uintptr_t start =
+        o->start + first * cell_bytes - (o->cell % 64) * cell_bytes;
+    freed_push(slot, start, (cells >> first) & ~(uint64_t)1);
+}
+
+// Whether a word of a freed cell is as freed_push left it.
+static bool freed_is_sound(uintptr_t freed, uint32_t kind) {
+    struct lm_object o;
+    uintptr_t start = freed & ~FREED_ROW;
+    return start == 0 || (lm_space_has(start) && lm_find_cell(start, &o) &&
+                          o.start == start && o.kind == kind &&
+                          !lm_find_bit(&o, lm_space.live));
+}
+
+__attribute__((noreturn)) static void freed_error(uintptr_t start,
+                                                  uint32_t kind) {
+    lm_caller_error("an object is not used after loam_free",
+                    "remove the loam_free, or run with "
+                    "LOAM_TORTURE=collect:1 to come closer to the place",
+                    "object %p of type %s was written to after it was freed",
+                    (const void *)start, // NOLINT
+                    lm_kinds[kind].type->name);
+}
+
+// Takes cells that are free, the first of a row, off the list.
+static void freed_take(struct lm_slot *slot, const struct lm_object *o,
+                       size_t count) {
+    uint64_t bits = lm_bits_low((unsigned)count) << (o->cell % 64);
+    uint64_t *pair = lm_space.bits[o->block].pair[o->cell / 64];
+    slot_set(slot, &lm_kinds[o->kind], o->start, count, false);
+    if (lm_space.is_marking) {
+        __atomic_fetch_or(&pair[1 - lm_space.live], bits, __ATOMIC_RELAXED);
+    }
+    uint64_t before =
+        __atomic_fetch_or(&pair[lm_space.live], bits, __ATOMIC_RELAXED);
+    if (before & bits) {
+        freed_error(o->start, o->kind);
+    }
+}
+
+// Takes the newest freed cell, which is the warmest, and those that were freed
+// with it and are adjacent.
 static bool slot_next_freed(struct lm_slot *slot, uint32_t kind) {
-    uintptr_t start = slot->freed;
-    struct lm_object object = {0};
+    uintptr_t start = slot->freed & ~FREED_ROW;
+    size_t cell_bytes = lm_kinds[kind].cell_bytes;
+    struct lm_object o = {0};
     if (start == 0) {
         return false;
     }
-    uintptr_t next = *(uintptr_t *)start; // NOLINT: an address of the heap
-    if (next && (!lm_space_has(next) || !lm_find_cell(next, &object) ||
-                 object.start != next || object.kind != kind ||
-                 lm_find_bit(&object, lm_space.live))) {
-        lm_caller_error(
-            "an object is not used after loam_free",
-            "remove the loam_free, or run with "
-            "LOAM_TORTURE=collect:1 to come closer to the place",
-            "object %p of type %s was written to after it was freed",
-            (const void *)start, // NOLINT
-            lm_kinds[kind].type->name);
+    const uintptr_t *cell = (const uintptr_t *)start; // NOLINT: of the heap
+    uint64_t row = slot->freed & FREED_ROW ? cell[1] | 1 : 1;
+    lm_find_cell(start, &o);
+    unsigned last = o.cell % 64 + lm_bits_last(row);
+    if (!freed_is_sound(cell[0], kind) || last > 63 ||
+        (o.cell & ~63u) + last >= lm_kinds[kind].cell_count) {
+        freed_error(start, kind);
     }
-    slot->freed = next;
-    lm_find_cell(start, &object);
-    uint64_t bit = (uint64_t)1 << (object.cell % 64);
-    uint64_t *pair = lm_space.bits[object.block].pair[object.cell / 64];
-    slot_set(slot, &lm_kinds[kind], start, 1, false);
-    if (lm_space.is_marking) {
-        __atomic_fetch_or(&pair[1 - lm_space.live], bit, __ATOMIC_RELAXED);
+    slot->freed = cell[0];
+    unsigned count = row == ~(uint64_t)0 ? 64 : lm_bits_first(~row);
+    if (lm_unlikely(lm_settings.torture_collect)) {
+        count = 1; // so that every allocation comes to lm_cache_refill
     }
-    __atomic_fetch_or(&pair[lm_space.live], bit, __ATOMIC_RELAXED);
+    uint64_t rest = row & ~lm_bits_low(count);
+    if (rest) {
+        unsigned next = lm_bits_first(rest);
+        freed_push(slot, start + next * cell_bytes,
+                   (rest >> next) & ~(uint64_t)1);
+    }
+    freed_take(slot, &o, count);
     return true;
 }
 
@@ -345,11 +412,11 @@ static void stretch_retire(struct lm_slot *slot, const struct lm_kind *k) {
         }
         return;
     }
-    // A cell that loam_free freed, in another block.
+    // Cells that were freed by hand, in one word of another block.
     struct lm_object object = {0};
     uint64_t word[LM_CELL_WORDS] = {0};
     lm_find_cell(next, &object);
-    word[object.cell / 64] = (uint64_t)1 << (object.cell % 64);
+    word[object.cell / 64] = lm_bits_low((unsigned)left) << (object.cell % 64);
     lm_sweep_untake(object.block, word);
 }
 

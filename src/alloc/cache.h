@@ -96,6 +96,11 @@ enum lm_refill lm_cache_refill(struct lm_cache *cache, uint32_t kind,
 // clear already.
 bool lm_cache_free(struct lm_cache *cache, const struct lm_object *object);
 
+// lm_cache_free_row takes back cells of the word of bits that one of them is in,
+// which this thread frees together.
+void lm_cache_free_row(struct lm_cache *cache, const struct lm_object *object,
+                       uint64_t cells);
+
 // lm_cache_retire_all gives back what all caches hold. The program is stopped.
 void lm_cache_retire_all(void);
 

@@ -39,7 +39,7 @@ void loam_collect_minor(void) {
     }
 }
 
-size_t loam_release(void) {
+size_t loam_trim(void) {
     return lm_runtime_self() ? lm_collector_release() : 0;
 }
 

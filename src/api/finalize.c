@@ -146,6 +146,7 @@ void *loam_guardian_next(struct loam_guardian *guardian) {
     }
     lm_member_inside(self);
     uintptr_t target = lm_due_take_guarded(guardian);
+    target = target ? lm_find_known(target) : 0;
     lm_member_outside(self);
     return (void *)target; // NOLINT
 }

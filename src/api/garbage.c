@@ -7,6 +7,7 @@
 
 #include "api/runtime.h"
 #include "collect/cycle.h"
+#include "heap/find.h"
 #include "life/garbage.h"
 
 #define GARBAGE_BATCH 64
@@ -29,7 +30,7 @@ static size_t gather(struct loam_garbage *batch, size_t from,
     if (lm_cycle_number() == collection) {
         while (count < GARBAGE_BATCH && from + count < lm_garbage_count()) {
             struct lm_garbage g = lm_garbage_at(from + count);
-            void *p = (void *)g.start; // NOLINT: an address of the heap
+            void *p = (void *)lm_find_known(g.start); // NOLINT
             batch[count++] = (struct loam_garbage){p, NULL, 0, g.is_referred};
         }
     }

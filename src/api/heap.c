@@ -308,15 +308,20 @@ static bool find(const void *p, struct lm_object *object) {
     return is_found;
 }
 
+// What the program knows of an object begins behind its count, if it has one.
+static size_t lead_bytes(const struct lm_object *object) {
+    return lm_kinds[object->kind].type->lead_bytes;
+}
+
 void *loam_base_of(const void *p) {
-    struct lm_object object;
-    return find(p, &object) ? (void *)object.start : NULL; // NOLINT
+    struct lm_object o;
+    return find(p, &o) ? (void *)(o.start + lead_bytes(&o)) : NULL; // NOLINT
 }
 
 size_t loam_size_of(const void *p) {
-    struct lm_object object;
-    return find(p, &object) && object.start == (uintptr_t)p
-               ? lm_find_size(&object)
+    struct lm_object o;
+    return find(p, &o) && o.start + lead_bytes(&o) == (uintptr_t)p
+               ? lm_find_size(&o) - lead_bytes(&o)
                : 0;
 }
 
@@ -349,6 +354,13 @@ __attribute__((noreturn)) static void free_error(const void *p,
                         "%s(%p), a pointer to memory that is free: it was "
                         "freed already, or collected",
                         call, p);
+    }
+    if (lead_bytes(&o)) {
+        lm_caller_error("a counted object is neither freed nor resized by hand",
+                        "release it: its memory goes back when its count falls "
+                        "to zero",
+                        "%s(%p), a counted object of type %s", call, p,
+                        lm_kinds[o.kind].type->name);
     }
     if (o.start != (uintptr_t)p) {
         lm_caller_error(rule,

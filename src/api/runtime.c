@@ -21,6 +21,7 @@
 #include "heap/run.h"
 #include "heap/space.h"
 #include "heap/type.h"
+#include "life/counted.h"
 #include "life/due.h"
 #include "life/finalizer.h"
 #include "life/garbage.h"
@@ -79,6 +80,7 @@ static void runtime_fork_prepare(void) {
         lm_bounded_fork_prepare();
         lm_roots_fork_prepare();
         lm_record_fork_prepare();
+        lm_counted_fork_prepare();
         lm_world_go();
         fork_is_held = true;
     }
@@ -92,6 +94,7 @@ static void runtime_fork_done(bool in_child) {
     }
     fork_is_held = false;
     lm_record_fork_done(in_child);
+    lm_counted_fork_done(in_child);
     lm_roots_fork_done(in_child);
     lm_bounded_fork_done(in_child);
     lm_shared_fork_done(in_child);
@@ -231,6 +234,7 @@ static bool runtime_set_up(void) {
     if (!lm_kind_init() || !lm_run_init()) {
         return runtime_fail("memory for the heap's tables");
     }
+    lm_counted_init();
     lm_pace_init();
     if (!lm_team_init()) {
         return runtime_fail("memory for marking");

@@ -17,6 +17,11 @@ static inline unsigned lm_bits_first(uint64_t word) {
     return (unsigned)__builtin_ctzll(word);
 }
 
+// lm_bits_last returns the index of the highest bit set; word is not 0.
+static inline unsigned lm_bits_last(uint64_t word) {
+    return 63 - (unsigned)__builtin_clzll(word);
+}
+
 // lm_bits_count returns how many bits are set.
 static inline unsigned lm_bits_count(uint64_t word) {
     return (unsigned)__builtin_popcountll(word);

@@ -75,6 +75,15 @@ static inline void lm_find_fix(uintptr_t word) {
     }
 }
 
+// lm_find_known returns what the program knows as the start of the object that
+// starts there: behind the count of a counted one.
+static inline uintptr_t lm_find_known(uintptr_t start) {
+    struct lm_object object;
+    return lm_find_cell(start, &object)
+               ? start + lm_kinds[object.kind].type->lead_bytes
+               : start;
+}
+
 // lm_find_size returns the bytes an object has room for.
 static inline size_t lm_find_size(const struct lm_object *object) {
     uint32_t cell_bytes = lm_kinds[object->kind].cell_bytes;

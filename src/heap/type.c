@@ -18,6 +18,10 @@
 #include <string.h>
 
 #define WORD sizeof(void *)
+#define COUNT_BYTES sizeof(struct loam_count_)
+
+// As many as the macros of loam/type.h can name.
+#define COUNTED_FIELDS_MAX 32
 
 // Memory for descriptions, taken from the system in pieces.
 #define TYPE_PIECE_BYTES ((size_t)64 << 10)
@@ -63,13 +67,20 @@ static void *type_alloc(size_t bytes) {
     return p;
 }
 
+// What makes a type a counted one.
+struct death_spec {
+    const struct loam_counted_spec *how; // or NULL: it is just freed
+    const struct loam_type_spec *plain;  // the type without the count
+};
+
 // ---- Checking and flattening ----------------------------------------------
 
 // A description being turned into a layout.
 struct draft {
     const struct loam_type_spec *spec;
-    const struct loam_site_ *site; // where nested names are looked up, or NULL
-    struct lm_span *spans;         // grows by doubling, in mapped memory
+    const struct loam_site_ *site;  // where nested names are looked up, or NULL
+    const struct death_spec *death; // of a counted type, or NULL
+    struct lm_span *spans;          // grows by doubling, in mapped memory
     size_t count;
     size_t room;
     bool is_ambiguous; // some of its words need not be pointers
@@ -201,6 +212,7 @@ static bool field_check(struct draft *d, size_t index) {
 
 static const struct loam_type *type_define(const struct loam_type_spec *spec,
                                            const struct loam_site_ *site,
+                                           const struct death_spec *death,
                                            enum loam_status *why, char *message,
                                            size_t room);
 
@@ -235,7 +247,8 @@ static const struct loam_type *field_type(struct draft *d, size_t index) {
             d->spec->name, index, f->type_name ? f->type_name : "(none)");
         return NULL;
     }
-    return type_define(found, d->site, d->why, d->message, d->message_room);
+    return type_define(found, d->site, NULL, d->why, d->message,
+                       d->message_room);
 }
 
 // Adds the fixed pointers of one element of a nested type.
@@ -337,6 +350,59 @@ static bool draft_single(struct draft *d, struct lm_layout *out) {
     return fixed == spec->field_count || flex_flatten(d, fixed, out);
 }
 
+// The fields that a counted object owns, which must be pointers of its layout.
+static bool death_fields(struct draft *own, struct lm_death *out,
+                         const struct lm_layout *layout) {
+    const struct loam_type_spec *spec = own->spec;
+    for (size_t i = 0; i < spec->field_count; i++) {
+        const struct loam_field *f = &spec->fields[i];
+        size_t offset = f->offset_bytes + COUNT_BYTES;
+        if (!field_check(own, i)) {
+            return false;
+        }
+        if (!lm_type_has_pointer(layout, offset)) {
+            return draft_fail(own, LOAM_BAD_ARGUMENT,
+                              "type %s: the field at offset %zu is owned, and "
+                              "LOAM_TYPE does not name it; name it there too",
+                              spec->name, f->offset_bytes);
+        }
+        if (f->form == LOAM_FIELD_FLEX) {
+            out->owned_flex_bytes = offset;
+        } else if (f->form != LOAM_FIELD_POINTERS) {
+            return draft_fail(own, LOAM_BAD_ARGUMENT,
+                              "type %s: the owned field at offset %zu is a "
+                              "struct; only pointers, arrays of them and "
+                              "LOAM_FLEX can be owned: name its pointers",
+                              spec->name, f->offset_bytes);
+        } else if (!draft_add(own, offset, f->size_bytes / WORD)) {
+            return false;
+        }
+    }
+    out->owned = draft_keep(own);
+    out->owned_count = own->count;
+    return out->owned != NULL;
+}
+
+static bool type_death(struct loam_type *type, const struct draft *d) {
+    struct loam_type_spec spec = *d->death->plain;
+    struct draft own = *d;
+    type->lead_bytes = COUNT_BYTES;
+    if (d->death->how == NULL) {
+        return true;
+    }
+    type->death.dispose = d->death->how->dispose;
+    spec.fields = d->death->how->owned;
+    spec.field_count = d->death->how->owned_count;
+    own.spec = &spec;
+    own.spans = NULL;
+    own.count = own.room = 0;
+    bool ok = death_fields(&own, &type->death, &type->single);
+    if (own.room) {
+        lm_memory_release(own.spans, own.room * sizeof *own.spans);
+    }
+    return ok;
+}
+
 // The layouts of one object and of an array of them.
 static bool type_layout(struct loam_type *type, struct draft *d) {
     const struct loam_type_spec *spec = d->spec;
@@ -381,15 +447,10 @@ static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t count) {
     return hash;
 }
 
-static uint64_t spec_hash(const struct loam_type_spec *spec) {
-    uint64_t hash = 0xcbf29ce484222325u;
-    hash = hash_bytes(hash, spec->name, strlen(spec->name));
-    hash = hash_bytes(hash, &spec->size_bytes, sizeof spec->size_bytes);
-    hash = hash_bytes(hash, &spec->scan, sizeof spec->scan);
-    hash = hash_bytes(hash, &spec->mark, sizeof spec->mark);
-    hash = hash_bytes(hash, &spec->is_barriered, sizeof spec->is_barriered);
-    for (size_t i = 0; i < spec->field_count; i++) {
-        const struct loam_field *f = &spec->fields[i];
+static uint64_t fields_hash(uint64_t hash, const struct loam_field *fields,
+                            size_t count, const void *unit) {
+    for (size_t i = 0; i < count; i++) {
+        const struct loam_field *f = &fields[i];
         hash = hash_bytes(hash, &f->offset_bytes, sizeof f->offset_bytes);
         hash = hash_bytes(hash, &f->size_bytes, sizeof f->size_bytes);
         hash = hash_bytes(hash, &f->form, sizeof f->form);
@@ -397,7 +458,27 @@ static uint64_t spec_hash(const struct loam_type_spec *spec) {
         if (f->type_name) {
             // A nested name means what its own source file says.
             hash = hash_bytes(hash, f->type_name, strlen(f->type_name));
-            hash = hash_bytes(hash, &spec->unit, sizeof spec->unit);
+            hash = hash_bytes(hash, &unit, sizeof unit);
+        }
+    }
+    return hash;
+}
+
+static uint64_t spec_hash(const struct loam_type_spec *spec,
+                          const struct death_spec *death) {
+    uint64_t hash = 0xcbf29ce484222325u;
+    hash = hash_bytes(hash, spec->name, strlen(spec->name));
+    hash = hash_bytes(hash, &spec->size_bytes, sizeof spec->size_bytes);
+    hash = hash_bytes(hash, &spec->scan, sizeof spec->scan);
+    hash = hash_bytes(hash, &spec->mark, sizeof spec->mark);
+    hash = hash_bytes(hash, &spec->is_barriered, sizeof spec->is_barriered);
+    hash = fields_hash(hash, spec->fields, spec->field_count, spec->unit);
+    if (death) {
+        const struct loam_counted_spec *how = death->how;
+        hash = hash_bytes(hash, "counted", 7);
+        if (how) {
+            hash = hash_bytes(hash, &how->dispose, sizeof how->dispose);
+            hash = fields_hash(hash, how->owned, how->owned_count, how->unit);
         }
     }
     return hash;
@@ -454,24 +535,29 @@ static struct loam_type *type_make(struct draft *d, uint64_t identity) {
     type->identity = identity;
     type->unit = d->spec->unit;
     type->is_barriered = d->spec->is_barriered != 0;
-    return type_layout(type, d) ? type : NULL;
+    if (!type_layout(type, d) || (d->death && !type_death(type, d))) {
+        return NULL;
+    }
+    return type;
 }
 
 // With the lock held; recursive for nested types, which nest finitely since
 // each must be described before the one that holds it.
 static const struct loam_type *type_define(const struct loam_type_spec *spec,
                                            const struct loam_site_ *site,
+                                           const struct death_spec *death,
                                            enum loam_status *why, char *message,
                                            size_t room) {
     struct draft d = {.spec = spec,
                       .site = site,
+                      .death = death,
                       .why = why,
                       .message = message,
                       .message_room = room};
     if (!spec_check(spec, &d)) {
         return NULL;
     }
-    uint64_t identity = spec_hash(spec);
+    uint64_t identity = spec_hash(spec, death);
     struct loam_type *type = type_find(identity, spec->name);
     if (type == NULL) {
         type = type_make(&d, identity);
@@ -492,7 +578,8 @@ const struct loam_type *lm_type_define(const struct loam_type_spec *spec,
                                        enum loam_status *why, char *message,
                                        size_t room) {
     lm_lock_acquire(&type_table.lock);
-    const struct loam_type *type = type_define(spec, NULL, why, message, room);
+    const struct loam_type *type =
+        type_define(spec, NULL, NULL, why, message, room);
     lm_lock_release(&type_table.lock);
     return type;
 }
@@ -509,7 +596,77 @@ const struct loam_type *lm_type_resolve(const struct loam_site_ *site,
     }
     lm_lock_acquire(&type_table.lock);
     const struct loam_type *type =
-        type_define(spec ? spec : &plain, site, why, message, room);
+        type_define(spec ? spec : &plain, site, NULL, why, message, room);
+    lm_lock_release(&type_table.lock);
+    return type;
+}
+
+// ---- Counted types -------------------------------------------------------------
+
+static const struct loam_counted_spec *counted_find(
+    const struct loam_counted_site_ *site) {
+    for (const struct loam_counted_spec *const *at = site->specs_begin;
+         at < site->specs_end; at++) {
+        // A zero word is padding between descriptions.
+        if (*at && (*at)->unit == site->site.unit &&
+            strcmp((*at)->name, site->site.name) == 0) {
+            return *at;
+        }
+    }
+    return NULL;
+}
+
+// A type's description with the count in front. Stores into counted objects need
+// no barrier: the library itself stores where they wait to die.
+static bool counted_shift(const struct loam_type_spec *plain,
+                          struct loam_type_spec *spec,
+                          struct loam_field fields[COUNTED_FIELDS_MAX + 1]) {
+    *spec = *plain;
+    spec->size_bytes += COUNT_BYTES;
+    spec->is_barriered = 0;
+    if (plain->scan == LOAM_SCAN_CONSERVATIVE) {
+        return true;
+    }
+    if (plain->scan == LOAM_SCAN_MARK ||
+        plain->field_count > COUNTED_FIELDS_MAX) {
+        return false;
+    }
+    fields[0] = (struct loam_field){0, WORD, LOAM_FIELD_POINTERS, NULL, NULL};
+    for (size_t i = 0; i < plain->field_count; i++) {
+        fields[i + 1] = plain->fields[i];
+        fields[i + 1].offset_bytes += COUNT_BYTES;
+    }
+    spec->scan = LOAM_SCAN_FIELDS;
+    spec->fields = fields;
+    spec->field_count = plain->field_count + 1;
+    return true;
+}
+
+const struct loam_type *lm_type_resolve_counted(
+    const struct loam_counted_site_ *site, enum loam_status *why, char *message,
+    size_t room) {
+    const struct loam_site_ *at = &site->site;
+    struct loam_type_spec untyped = {.name = at->name,
+                                     .size_bytes = at->size_bytes,
+                                     .scan = LOAM_SCAN_CONSERVATIVE};
+    const struct loam_type_spec *plain = spec_find(at, at->name);
+    struct loam_type_spec spec;
+    struct loam_field fields[COUNTED_FIELDS_MAX + 1];
+    if (plain == NULL || plain->size_bytes != at->size_bytes) {
+        plain = &untyped; // or another type of that name, in another scope
+    }
+    if (!counted_shift(plain, &spec, fields)) {
+        lm_format(message, room,
+                  "type %s has a mark function, which a counted type cannot "
+                  "have; describe its fields with LOAM_TYPE",
+                  at->name);
+        *why = LOAM_BAD_ARGUMENT;
+        return NULL;
+    }
+    struct death_spec death = {.how = counted_find(site), .plain = plain};
+    lm_lock_acquire(&type_table.lock);
+    const struct loam_type *type =
+        type_define(&spec, at, &death, why, message, room);
     lm_lock_release(&type_table.lock);
     return type;
 }

@@ -9,6 +9,7 @@
 #ifndef HEAP_TYPE_H
 #define HEAP_TYPE_H
 
+#include <loam/counted.h>
 #include <loam/status.h>
 #include <loam/type.h>
 
@@ -32,6 +33,15 @@ struct lm_layout {
     loam_mark_fn *mark;         // instead of all that, or NULL
 };
 
+// struct lm_death is how the counted objects of a type die.
+struct lm_death {
+    loam_dispose_fn *dispose;    // or NULL
+    const struct lm_span *owned; // released after it; offsets from the count
+    size_t owned_count;
+    size_t owned_flex_bytes; // owned to the end from there on; 0: none
+    uint32_t handed_count;   // see struct loam_counted_site_; atomic
+};
+
 // The public, opaque struct loam_type.
 struct loam_type {
     const char *name;
@@ -40,6 +50,8 @@ struct loam_type {
     bool is_barriered;       // stores into it go through loam_store
     struct lm_layout single; // one object, perhaps with a flexible array
     struct lm_layout array;  // elements from start to end
+    uint32_t lead_bytes;     // of the count, in front of what the program knows
+    struct lm_death death;   // of counted objects
     bool is_exact;           // its layouts name pointers and nothing else
     uint16_t number;         // in the order of definition, from 1
     uint64_t identity;       // hash of the description
@@ -72,6 +84,12 @@ const struct loam_type *lm_type_define(const struct loam_type_spec *spec,
 const struct loam_type *lm_type_resolve(const struct loam_site_ *site,
                                         enum loam_status *why, char *message,
                                         size_t room);
+
+// lm_type_resolve_counted is the same for counted objects: the type has a count
+// in front, whose first word is a pointer field too, for those that wait to die.
+const struct loam_type *lm_type_resolve_counted(
+    const struct loam_counted_site_ *site, enum loam_status *why, char *message,
+    size_t room);
 
 // lm_type_has_pointer says whether a layout has a pointer at an offset.
 bool lm_type_has_pointer(const struct lm_layout *layout, size_t offset_bytes);

@@ -80,8 +80,9 @@ void lm_finalizer_check(void) {
 
 static void call(const struct lm_record *r) {
     // Of a weak reference that has been cleared the reference is told.
-    void *first = (void *)(r->kind == LM_RECORD_WEAK ? r->holder // NOLINT
-                                                     : r->target);
+    uintptr_t word =
+        r->kind == LM_RECORD_WEAK ? r->holder : lm_find_known(r->target);
+    void *first = (void *)word; // NOLINT: an address of the heap
     finalize_depth++;
     r->fn(first, (void *)r->argument); // NOLINT
     finalize_depth--;

@@ -163,7 +163,7 @@ static void release_gives_memory_back(void **state) {
     }
     collect_clean();
     uint64_t returned = stats_now().returned_bytes;
-    size_t released = loam_release();
+    size_t released = loam_trim();
     assert_true(stats_now().returned_bytes >= returned + released);
     assert_true(stats_now().returned_bytes > 0);
     // What was released can be had again, zeroed.

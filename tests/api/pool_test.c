@@ -197,6 +197,28 @@ static void what_is_on_loan_is_not_lost(void **state) {
     }
 }
 
+static OWN_FRAME void lend_to_map(struct loam_pool *pool,
+                                  struct loam_weak_map *map, void *key) {
+    must(loam_weak_map_set(map, key, loam_pool_try(pool)) == 0);
+}
+
+// It is found to be alive when weak maps are settled, after the stop.
+static void what_only_a_weak_map_keeps_is_not_lost(void **state) {
+    (void)state;
+    struct loam_pool *pool = pool_of(1);
+    struct loam_weak_map *map = loam_weak_map_new();
+    void *key = loam_alloc(16);
+    lend_to_map(pool, map, key);
+    for (int i = 0; i < 5; i++) {
+        collect_clean();
+        loam_collect_minor();
+    }
+    assert_int_equal(stats_of(pool).lost_count, 0);
+    loam_pool_release(pool, loam_weak_map_get(map, key));
+    assert_int_equal(stats_of(pool).idle_count, 1);
+    loam_keep_alive(key);
+}
+
 static void *make_outside(void *argument) {
     static long storage[4];
     long *count = argument;
@@ -641,6 +663,7 @@ int main(void) {
         cmocka_unit_test(what_dies_on_loan_is_noticed_and_replaced),
         cmocka_unit_test(who_waits_for_what_is_lost_has_it_looked_for),
         cmocka_unit_test(what_is_on_loan_is_not_lost),
+        cmocka_unit_test(what_only_a_weak_map_keeps_is_not_lost),
         cmocka_unit_test(objects_may_lie_outside_the_heap),
         cmocka_unit_test(a_wait_with_a_timeout_ends),
         cmocka_unit_test(a_waiter_gets_what_is_released),

@@ -139,6 +139,110 @@ static void collect_after_shutdown(void) {
     loam_collect();
 }
 
+struct counted {
+    struct counted *self;
+    long number;
+};
+LOAM_TYPE(struct counted, self)
+
+static void counted_end(void *object) {
+    struct counted *c = object;
+    if (c->number == 1) {
+        loam_retain(c); // it cannot be kept
+    } else if (c->number == 2) {
+        loam_release(c);
+    }
+}
+LOAM_COUNTED(struct counted, counted_end)
+
+static struct counted *counted_new(long number) {
+    struct counted *c = loam_counted_new(struct counted);
+    must(c != NULL);
+    c->number = number;
+    return c;
+}
+
+static void release_too_often(void) {
+    struct counted *c = counted_new(0);
+    loam_release(c);
+    loam_release(launder(c));
+}
+
+static void *release_in_thread(void *object) {
+    loam_release(object);
+    return NULL;
+}
+
+static void release_too_often_elsewhere(void) {
+    struct counted *c = counted_new(0);
+    for (int i = 0; i < 2; i++) {
+        pthread_t thread;
+        must(pthread_create(&thread, NULL, release_in_thread, c) == 0);
+        pthread_join(thread, NULL);
+    }
+}
+
+static void retain_after_death(void) {
+    struct counted *c = counted_new(0);
+    loam_release(c);
+    loam_retain((struct counted *)launder(c));
+}
+
+static void retain_in_dispose(void) {
+    loam_release(counted_new(1));
+}
+
+static void release_in_dispose(void) {
+    loam_release(counted_new(2));
+}
+
+static void retain_uncounted(void) {
+    loam_retain(loam_alloc(1000));
+}
+
+static void release_uncounted(void) {
+    loam_release(loam_alloc(1000));
+}
+
+static void release_inside(void) {
+    struct counted *c = counted_new(0);
+    loam_release(&c->number);
+}
+
+static void free_counted(void) {
+    loam_free(counted_new(0));
+}
+
+static void realloc_counted(void) {
+    loam_realloc(counted_new(0), 100);
+}
+
+struct marked {
+    uintptr_t word;
+};
+
+static void marked_mark(struct loam_marker *marker, const void *object,
+                        size_t bytes) {
+    (void)bytes;
+    loam_mark(marker, (void *)((const struct marked *)object)->word);
+}
+LOAM_TYPE_MARK(struct marked, marked_mark)
+
+static void counted_with_mark_function(void) {
+    loam_counted_new(struct marked);
+}
+
+struct forgetful {
+    struct forgetful *next;
+    struct forgetful *owned;
+};
+LOAM_TYPE(struct forgetful, next)
+LOAM_COUNTED_OWNS(struct forgetful, NULL, owned)
+
+static void owned_field_without_type(void) {
+    loam_counted_new(struct forgetful);
+}
+
 struct stack_case {
     ucontext_t main;
     ucontext_t other;
@@ -225,6 +329,18 @@ static const struct scene scenes[] = {
     {"alloc_after_shutdown", alloc_after_shutdown},
     {"new_after_shutdown", new_after_shutdown},
     {"collect_after_shutdown", collect_after_shutdown},
+    {"release_too_often", release_too_often},
+    {"release_too_often_elsewhere", release_too_often_elsewhere},
+    {"retain_after_death", retain_after_death},
+    {"retain_in_dispose", retain_in_dispose},
+    {"release_in_dispose", release_in_dispose},
+    {"retain_uncounted", retain_uncounted},
+    {"release_uncounted", release_uncounted},
+    {"release_inside", release_inside},
+    {"free_counted", free_counted},
+    {"realloc_counted", realloc_counted},
+    {"counted_with_mark_function", counted_with_mark_function},
+    {"owned_field_without_type", owned_field_without_type},
     {"stack_remove_in_use", stack_remove_in_use},
     {"stack_switch_to_busy", stack_switch_to_busy},
     {"type_with_unknown_nested", type_with_unknown_nested},
@@ -303,6 +419,39 @@ static void using_the_heap_after_shutdown_is_an_error(void **state) {
     expect_abort("collect_after_shutdown", "loam_shutdown", "loam");
 }
 
+static void releasing_more_than_was_retained_is_an_error(void **state) {
+    (void)state;
+    expect_abort("release_too_often", "loam_release", "below 1");
+    expect_abort("release_too_often_elsewhere", "loam_release", "below 1");
+    expect_abort("release_in_dispose", "loam_release", "below 1");
+}
+
+static void an_object_cannot_be_retained_when_its_count_is_zero(void **state) {
+    (void)state;
+    expect_abort("retain_after_death", "loam_retain", "below 1");
+    expect_abort("retain_in_dispose", "loam_retain", "dispose");
+}
+
+static void counting_what_is_not_counted_is_an_error(void **state) {
+    (void)state;
+    expect_abort("retain_uncounted", "loam_retain", "no count");
+    expect_abort("release_uncounted", "loam_release", "no count");
+    expect_abort("release_inside", "loam_release", "bytes into");
+}
+
+static void counted_objects_are_not_freed_by_hand(void **state) {
+    (void)state;
+    expect_abort("free_counted", "loam_free", "counted");
+    expect_abort("realloc_counted", "loam_realloc", "counted");
+}
+
+static void a_counted_type_that_cannot_be_is_explained(void **state) {
+    (void)state;
+    expect_abort("counted_with_mark_function", "struct marked",
+                 "mark function");
+    expect_abort("owned_field_without_type", "struct forgetful", "LOAM_TYPE");
+}
+
 static void stacks_in_use_cannot_be_removed_or_shared(void **state) {
     (void)state;
     expect_abort("stack_remove_in_use", "loam_stack_remove", "stack");
@@ -329,6 +478,11 @@ int main(int argc, char **argv) {
         cmocka_unit_test(unpinning_what_is_not_pinned_is_an_error),
         cmocka_unit_test(ending_a_blocking_region_that_none_began_is_an_error),
         cmocka_unit_test(using_the_heap_after_shutdown_is_an_error),
+        cmocka_unit_test(releasing_more_than_was_retained_is_an_error),
+        cmocka_unit_test(an_object_cannot_be_retained_when_its_count_is_zero),
+        cmocka_unit_test(counting_what_is_not_counted_is_an_error),
+        cmocka_unit_test(counted_objects_are_not_freed_by_hand),
+        cmocka_unit_test(a_counted_type_that_cannot_be_is_explained),
         cmocka_unit_test(stacks_in_use_cannot_be_removed_or_shared),
         cmocka_unit_test(an_unknown_nested_type_is_named),
     };

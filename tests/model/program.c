@@ -108,7 +108,7 @@ static OWN_FRAME void step_refused(struct choice *choice) {
         must(loam_new_array(void *, SIZE_MAX / 4) == NULL);
         break;
     default:
-        loam_release();
+        loam_trim();
         must(loam_base_of(&choice) == NULL);
         break;
     }

@@ -163,7 +163,7 @@ static void an_array_of_four_gibibytes_keeps_its_few_objects(void **state) {
     assert_ptr_equal(loam_base_of(&array[count - 1]), array);
     loam_free(array);
     array = NULL;
-    loam_release();
+    loam_trim();
     survivors_free(&kept);
 }
 
@@ -177,7 +177,7 @@ static void large_leaves_cost_addresses_only(void **state) {
         assert_true(loam_size_of(p) >= gib * GIB);
         loam_free(p);
     }
-    loam_release();
+    loam_trim();
 }
 
 static void memory_is_used_again_when_the_mix_of_sizes_shifts(void **state) {

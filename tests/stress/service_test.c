@@ -126,7 +126,7 @@ static void a_service_with_a_tenth_to_spare_is_never_refused(void **state) {
 static void a_service_keeps_to_a_soft_limit_it_fits(void **state) {
     (void)state;
     size_t live = live_bytes();
-    loam_release();
+    loam_trim();
     loam_soft_limit_set(live * 2);
     assert_int_equal(serve("a_service_keeps_to_a_soft_limit", 100000), 0);
 }

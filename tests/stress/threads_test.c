@@ -392,7 +392,7 @@ static void *ask_about_everything(void *argument) {
         loam_type_of(p);
         if (chance_below(&chance, 1000) == 0) {
             loam_verify();
-            loam_release();
+            loam_trim();
         }
         (*count)++;
     }

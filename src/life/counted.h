@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// life/counted.h: counting references, and objects that die at zero.
+
+#ifndef LIFE_COUNTED_H
+#define LIFE_COUNTED_H
+
+#include "heap/type.h"
+#include "world/member.h"
+
+#include <loam/counted.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+
+// lm_counted_init finds out whether counts can be biased towards the thread that
+// made the object.
+void lm_counted_init(void);
+
+// lm_counted_join lets the calling thread own the objects that it makes, if it
+// does not already and can.
+void lm_counted_join(const struct lm_member *self);
+
+// lm_counted_retain is what loam_retain does where a step did not do.
+void lm_counted_retain(struct loam_count_ *count);
+
+// lm_counted_release is the same for loam_release; `call` is its name in messages.
+void lm_counted_release(struct lm_member *self, struct loam_count_ *count,
+                        const char *call);
+
+// lm_counted_error says what is wrong with a call that counts at p, and aborts.
+__attribute__((noreturn)) void lm_counted_error(const void *p,
+                                                const char *call);
+
+// lm_counted_value returns the count.
+size_t lm_counted_value(const struct loam_count_ *count);
+
+void lm_counted_fork_prepare(void);
+void lm_counted_fork_done(bool in_child);
+
+#endif // LIFE_COUNTED_H
