@@ -11,7 +11,9 @@
 //   loam_intern_new        a set of which each member is equal to no other one and
 //                          lives as long as anybody else refers to it.
 //
-// A map is an object: nobody has to free it. All calls may come from any thread.
+// A map is an object: nobody has to free it. What it watches is not freed at once
+// by loam_free, but by the next collection, and loam_realloc makes it another
+// object. All calls may come from any thread.
 // While a collection settles what is alive, a call may wait for that, some
 // milliseconds where maps have millions of entries.
 

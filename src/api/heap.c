@@ -399,9 +399,8 @@ void loam_free(void *p) {
         free_error(p, "loam_free");
     }
     // A handler of a fault in the allocator must not touch its lists; the
-    // collector will find the object.
-    if (!is_nested) {
-        lm_settle_release(&o);
+    // collector will find the object, and one whose address a weak map knows.
+    if (!is_nested && lm_settle_release(&o)) {
         if (lm_unlikely(lm_settings.check >= 3)) {
             lm_freed_note(o.start, lm_find_size(&o));
         }

@@ -14,6 +14,7 @@
 #include "api/runtime.h"
 #include "api/status.h"
 #include "life/map.h"
+#include "life/record.h"
 #include "life/settle.h"
 
 #include <stdbool.h>
@@ -278,6 +279,14 @@ static bool map_may_set(struct lm_member *self, bool is_by_value,
     return self != NULL;
 }
 
+// Notes that the watched half must not be freed by hand; false without memory.
+static bool map_watch(const struct loam_weak_map *map, const void *key,
+                      const void *value) {
+    struct lm_object object;
+    lm_find((uintptr_t)(map->is_by_value ? value : key), &object);
+    return lm_record_watch(&object) || lm_life_fail("an entry of a weak map");
+}
+
 // With the lock; the key has no entry.
 static void map_add(struct loam_weak_map *map, uint64_t hash, const void *key,
                     const void *value) {
@@ -310,6 +319,10 @@ static bool map_put(struct lm_member *self, struct loam_weak_map *map,
         bool ok = true;
         bool is_stale = false;
         struct lm_map_slot *slot = map_find(self, map, key, hash);
+        if ((slot == NULL || is_replacing) && !map_watch(map, key, *value)) {
+            map_unlock(self, map);
+            return false;
+        }
         if (slot && is_replacing) {
             map_replace(map, slot, *value);
         } else if (slot) {

@@ -271,7 +271,9 @@ static inline void row_add(struct lm_member *self, struct row *row,
         struct lm_object object = row->object;
         object.start = (uintptr_t)count;
         object.cell = cell;
-        lm_settle_release(&object);
+        if (!lm_settle_release(&object)) {
+            return; // the collector will find it
+        }
     }
     if (lm_unlikely(row->scale == 0)) {
         row_add_large(self, row);

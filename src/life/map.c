@@ -461,8 +461,11 @@ bool lm_map_mark_some(struct loam_marker *m) {
 
 static uintptr_t slot_sweep(struct loam_weak_map *map,
                             struct lm_map_slot *slot) {
+    struct lm_object object;
     if (!lm_marker_is_kept(slot->watched)) {
         lm_map_delete(map, slot);
+    } else if (lm_find_cell(slot->watched, &object)) {
+        lm_record_watch(&object); // see lm_map_sweep_some; its region is there
     }
     return 0;
 }
@@ -482,7 +485,11 @@ static void maps_sweep(void) {
     lm_record_unlock();
 }
 
+// Which objects are watched is noted anew.
 bool lm_map_sweep_some(void) {
+    if (maps.at == 0 && maps.slot == 0) {
+        lm_record_unwatch_all();
+    }
     for (size_t seen = 0; seen < MAP_PART; seen += MAP_LOCKED) {
         struct loam_weak_map *map =
             maps.slot ? map_of(maps.at) : map_next(&maps.at);

@@ -30,6 +30,7 @@
 
 struct region {
     uint64_t has[RECORD_REGION][2][LM_CELL_WORDS];
+    uint64_t watched[RECORD_REGION][LM_CELL_WORDS]; // atomic
     uint32_t first[RECORD_REGION];
     uint32_t round[RECORD_REGION]; // in which lm_record_is_first was asked
 };
@@ -80,9 +81,13 @@ size_t lm_record_count(void) {
 
 // ---- By object -----------------------------------------------------------------
 
+// Acquire: another thread may just have made it.
 static struct region *region_of(uint32_t block) {
-    return records.regions ? records.regions[block >> RECORD_REGION_SHIFT]
-                           : NULL;
+    struct region **regions =
+        __atomic_load_n(&records.regions, __ATOMIC_ACQUIRE);
+    return regions ? __atomic_load_n(&regions[block >> RECORD_REGION_SHIFT],
+                                     __ATOMIC_ACQUIRE)
+                   : NULL;
 }
 
 static uint32_t *block_first(struct region *region, uint32_t block) {
@@ -139,17 +144,62 @@ uint32_t lm_record_find_any(const struct lm_object *object) {
 }
 
 static struct region *region_make(uint32_t block) {
+    struct region *region = region_of(block);
     if (records.regions == NULL) {
-        records.regions = lm_memory_map(regions_bytes());
-        if (records.regions == NULL) {
+        struct region **regions = lm_memory_map(regions_bytes());
+        if (regions == NULL) {
             return NULL;
         }
+        __atomic_store_n(&records.regions, regions, __ATOMIC_RELEASE);
     }
-    struct region **region = &records.regions[block >> RECORD_REGION_SHIFT];
-    if (*region == NULL) {
-        *region = lm_memory_map(REGION_BYTES);
+    if (region == NULL) {
+        region = lm_memory_map(REGION_BYTES);
+        __atomic_store_n(&records.regions[block >> RECORD_REGION_SHIFT], region,
+                         __ATOMIC_RELEASE);
     }
-    return *region;
+    return region;
+}
+
+// Relaxed: who frees an object knows what was done with it before.
+static uint64_t *watched_word(struct region *region,
+                              const struct lm_object *object) {
+    return &region->watched[object->block & (RECORD_REGION - 1)]
+                           [object->cell / 64];
+}
+
+bool lm_record_watch(const struct lm_object *object) {
+    uint64_t bit = (uint64_t)1 << (object->cell % 64);
+    struct region *region = region_of(object->block);
+    if (region == NULL) {
+        lm_record_lock();
+        region = region_make(object->block);
+        lm_record_unlock();
+    }
+    if (region &&
+        !(__atomic_load_n(watched_word(region, object), __ATOMIC_RELAXED) &
+          bit)) {
+        __atomic_fetch_or(watched_word(region, object), bit, __ATOMIC_RELAXED);
+    }
+    return region != NULL;
+}
+
+bool lm_record_is_watched(const struct lm_object *object) {
+    struct region *region = region_of(object->block);
+    return region &&
+           (__atomic_load_n(watched_word(region, object), __ATOMIC_RELAXED) >>
+            (object->cell % 64)) &
+               1;
+}
+
+void lm_record_unwatch_all(void) {
+    size_t count = regions_bytes() / sizeof(struct region *);
+    size_t used = lm_space_used_blocks() / RECORD_REGION + 1;
+    for (size_t i = 0; records.regions && i < count && i < used; i++) {
+        if (records.regions[i]) {
+            memset(records.regions[i]->watched, 0,
+                   sizeof records.regions[i]->watched);
+        }
+    }
 }
 
 // ---- Numbers -------------------------------------------------------------------

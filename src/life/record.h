@@ -65,6 +65,13 @@ uint32_t lm_record_find_any(const struct lm_object *object);
 // who knows that nobody else is giving it one.
 bool lm_record_may_have(const struct lm_object *object);
 
+// lm_record_watch notes that a weak map watches an object, which must not be freed
+// by hand then; false without memory. Any thread, without the lock, inside.
+// lm_record_unwatch_all forgets that of all objects, and lm_record_is_watched asks.
+bool lm_record_watch(const struct lm_object *object);
+void lm_record_unwatch_all(void);
+bool lm_record_is_watched(const struct lm_object *object);
+
 // lm_record_detach takes a record away from its object; it stays in use.
 // lm_record_remove also forgets it.
 void lm_record_detach(uint32_t number);

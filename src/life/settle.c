@@ -537,19 +537,22 @@ static bool object_is_weak(const struct lm_object *object) {
     return type && lm_kinds[object->kind].type == type;
 }
 
-void lm_settle_release(const struct lm_object *object) {
+bool lm_settle_release(const struct lm_object *object) {
     uint32_t number;
+    if (lm_record_count() == 0) {
+        return true;
+    }
     if (object_is_weak(object)) {
         lm_settle_release_weak((struct loam_weak *)object->start); // NOLINT
     }
-    if (!lm_record_may_have(object)) {
-        return;
+    if (lm_record_may_have(object)) {
+        lm_record_lock();
+        while ((number = lm_record_find_any(object)) != 0) {
+            record_release(number);
+        }
+        lm_record_unlock();
     }
-    lm_record_lock();
-    while ((number = lm_record_find_any(object)) != 0) {
-        record_release(number);
-    }
-    lm_record_unlock();
+    return !lm_record_is_watched(object);
 }
 
 void lm_settle_release_weak(struct loam_weak *weak) {

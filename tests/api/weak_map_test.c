@@ -120,6 +120,33 @@ static void a_replaced_value_of_an_old_entry_is_kept(void **state) {
     forget_all();
 }
 
+static OWN_FRAME void expect_no_entries(void) {
+    for (long i = 0; i < 4 * COUNT; i++) {
+        assert_int_equal(loam_weak_map_has(map, node_new(i, NULL)), 0);
+    }
+}
+
+// Another object may come to where it was.
+static void a_freed_key_leaves_its_entry_to_nobody(void **state) {
+    (void)state;
+    for (int has_collected = 0; has_collected < 2; has_collected++) {
+        fill_map();
+        if (has_collected) {
+            loam_collect();
+            loam_collect();
+        }
+        for (long i = 0; i < COUNT; i++) {
+            loam_free(keys[i]);
+            keys[i] = NULL;
+        }
+        expect_no_entries();
+        collect_clean();
+        assert_in_range(loam_weak_map_count(map), 0, SURVIVORS_SLACK);
+        expect_no_entries();
+        forget_all();
+    }
+}
+
 static void what_is_no_object_cannot_be_a_weak_key(void **state) {
     (void)state;
     int local = 0;
@@ -381,6 +408,7 @@ int main(void) {
         cmocka_unit_test(minor_collections_drop_young_entries),
         cmocka_unit_test(a_set_entry_can_be_changed_and_removed),
         cmocka_unit_test(a_replaced_value_of_an_old_entry_is_kept),
+        cmocka_unit_test(a_freed_key_leaves_its_entry_to_nobody),
         cmocka_unit_test(what_is_no_object_cannot_be_a_weak_key),
         cmocka_unit_test(a_long_chain_of_entries_lives_and_dies),
         cmocka_unit_test(a_map_may_be_kept_by_an_entry_of_another),
