@@ -12,7 +12,8 @@
 // of languages. About lifetimes: weak.h and weak_map.h refer without keeping,
 // finalize.h is for the end, counted.h for objects that die at once, defer.h for
 // what is done when a scope ends, scope.h for memory that goes back all at once,
-// pool.h for using objects again, garbage.h to look at what has died.
+// pool.h for using objects again, resource.h
+// for what must be closed, garbage.h to look at what has died.
 
 #ifndef LOAM_H
 #define LOAM_H
@@ -26,6 +27,7 @@
 #include <loam/heap.h>
 #include <loam/limit.h>
 #include <loam/pool.h>
+#include <loam/resource.h>
 #include <loam/root.h>
 #include <loam/scope.h>
 #include <loam/status.h>

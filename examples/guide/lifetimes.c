@@ -6,8 +6,8 @@
 #include <assert.h>
 #include <loam.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define OWN_FRAME __attribute__((noinline))
 
@@ -97,33 +97,36 @@ static void guide_intern(void) {
 
 // ---- Finalizers ---------------------------------------------------------------
 
-struct connection {
-    int fd;
-    const char *opened_at;
-};
-LOAM_TYPE_LEAF(struct connection)
+static long pixels_alive; // in memory that is not Loam's
 
-static void connection_end(void *object, void *unused) {
-    struct connection *c = object;
-    (void)unused;
-    if (c->fd >= 0) {
-        fprintf(stderr, "left open: the connection of %s\n", c->opened_at);
-        close(c->fd);
-    }
+static void picture_end(void *object, void *size) {
+    struct picture *p = object;
+    free(p->pixels); // from malloc
+    __atomic_sub_fetch(&pixels_alive, (long)(intptr_t)size, __ATOMIC_RELAXED);
 }
 
-static OWN_FRAME void connection_forget(void) {
-    struct connection *c = loam_new(struct connection);
-    c->fd = dup(0);
-    c->opened_at = "lifetimes.c";
-    int failed = loam_finalize(c, connection_end, NULL);
+static OWN_FRAME void picture_forget(size_t size) {
+    struct picture *p = loam_new(struct picture);
+    p->pixels = malloc(size);
+    __atomic_add_fetch(&pixels_alive, (long)size, __ATOMIC_RELAXED);
+    int failed = loam_finalize(p, picture_end, (void *)size);
     assert(!failed);
 }
 
 static void guide_finalizers(void) {
-    connection_forget();
+    picture_forget(1000);
     loam_collect();
     loam_finalizers_wait(0); // only tests need to wait for it
+}
+
+// ---- Files --------------------------------------------------------------------
+
+static void guide_files(const char *path) {
+    struct loam_resource *log = loam_file_own(fopen(path, "w"));
+    if (log) {
+        fprintf(loam_resource_get(log), "begun\n");
+        loam_resource_close(log); // or it is closed when it is lost
+    }
 }
 
 // ---- Guardians ----------------------------------------------------------------
@@ -163,6 +166,7 @@ int main(void) {
     guide_weak_maps();
     guide_intern();
     guide_finalizers();
+    guide_files("/dev/null");
     guide_guardians();
     guide_garbage();
     return 0;
