@@ -12,6 +12,7 @@
 #include "life/due.h"
 #include "life/finalizer.h"
 #include "life/record.h"
+#include "life/settle.h"
 
 // ---- Registering ---------------------------------------------------------------------
 
@@ -108,7 +109,9 @@ struct loam_guardian *loam_guardian_new(void) {
                                                .size_bytes =
                                                    sizeof(struct loam_guardian),
                                                .scan = LOAM_SCAN_LEAF};
-    struct loam_guardian *guardian = loam_new_of(loam_type_define(&spec), 0);
+    const struct loam_type *type = loam_type_define(&spec);
+    lm_settle_know_guardian(type);
+    struct loam_guardian *guardian = loam_new_of(type, 0);
     struct lm_member *self = lm_self;
     if (guardian) {
         *guardian = (struct loam_guardian){0, 0, 0};

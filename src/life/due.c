@@ -23,6 +23,10 @@ static void list_append(uint32_t *first, uint32_t *last, uint32_t number) {
 void lm_due_add(uint32_t number) {
     struct lm_record *r = lm_record_at(number);
     r->flags |= LM_RECORD_READY;
+    if (r->kind == LM_RECORD_GUARD && r->holder == 0) {
+        lm_record_remove(number); // it was freed meanwhile
+        return;
+    }
     if (r->kind == LM_RECORD_GUARD) {
         struct loam_guardian *g = (struct loam_guardian *)r->holder; // NOLINT
         list_append(&g->first, &g->last, number);
@@ -65,6 +69,11 @@ uintptr_t lm_due_take_guarded(struct loam_guardian *guardian) {
 
 size_t lm_due_count(void) {
     return __atomic_load_n(&due.count, __ATOMIC_ACQUIRE);
+}
+
+void lm_due_forget_guarded(uint32_t number) {
+    due.guarded_count--;
+    lm_record_remove(number);
 }
 
 size_t lm_due_guarded_count(void) {

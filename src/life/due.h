@@ -34,6 +34,10 @@ uintptr_t lm_due_take_guarded(struct loam_guardian *guardian);
 // lm_due_count returns how many calls are due: a hint.
 size_t lm_due_count(void);
 
+// lm_due_forget_guarded forgets one that waits at a guardian that is gone. With the
+// lock.
+void lm_due_forget_guarded(uint32_t number);
+
 // lm_due_guarded_count returns how many objects wait at guardians.
 size_t lm_due_guarded_count(void);
 

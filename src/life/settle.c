@@ -45,6 +45,7 @@ enum stage {
     STAGE_FOLLOW,
     STAGE_KEEP,
     STAGE_PUBLISH,
+    STAGE_GUARDS,
 };
 
 struct list {
@@ -59,7 +60,8 @@ static struct {
     bool is_pressed;     // atomic
     struct list ordered; // finalizers that may have to wait for others
     struct list pending; // calls that will be due
-    const struct loam_type *weak_type; // of weak references; atomic
+    const struct loam_type *weak_type;     // of weak references; atomic
+    const struct loam_type *guardian_type; // atomic
 } settle;
 
 unsigned loam_weak_epoch_;
@@ -185,11 +187,16 @@ static enum lm_record_fate final_end(uint32_t number, struct loam_marker *m) {
     return LM_RECORD_DETACH;
 }
 
+// Whether a record is nothing without its holder.
+static bool record_is_held(const struct lm_record *r) {
+    return r->kind == LM_RECORD_WEAK || r->kind == LM_RECORD_GUARD;
+}
+
 // After marking; the argument is the marker of a minor collection, or NULL.
 static enum lm_record_fate judge_death(uint32_t number, void *argument) {
     struct lm_record *r = lm_record_at(number);
     bool is_weak = r->kind == LM_RECORD_WEAK;
-    if (is_weak && !lm_marker_is_kept(r->holder)) {
+    if (record_is_held(r) && !lm_marker_is_kept(r->holder)) {
         settle.has_rest = true; // it may yet be raised
     }
     if (lm_marker_is_kept(r->target)) {
@@ -221,7 +228,7 @@ static enum lm_record_fate judge_rest(uint32_t number, void *unused) {
     (void)unused;
     const struct lm_record *r = lm_record_at(number);
     bool is_dead = !lm_marker_is_kept(r->target);
-    if (r->kind == LM_RECORD_WEAK && !lm_marker_is_kept(r->holder)) {
+    if (record_is_held(r) && !lm_marker_is_kept(r->holder)) {
         return LM_RECORD_REMOVE;
     }
     if (r->kind == LM_RECORD_WEAK && is_dead) {
@@ -240,7 +247,8 @@ static bool keys_guarded(struct loam_marker *m) {
     for (uint32_t n = 1; n < lm_record_end(); n++) {
         const struct lm_record *r = lm_record_at(n);
         if (r->kind == LM_RECORD_GUARD && (r->flags & LM_RECORD_READY) &&
-            lm_marker_is_kept(r->holder) && !lm_marker_is_kept(r->target)) {
+            r->holder && lm_marker_is_kept(r->holder) &&
+            !lm_marker_is_kept(r->target)) {
             lm_marker_root(m, r->target);
             has_marked = true;
         }
@@ -366,6 +374,21 @@ static bool stage_keep(struct loam_marker *m) {
     return !lm_garbage_is_kept() || !lm_garbage_raise(m);
 }
 
+// Forgets what waits at guardians that have died.
+static bool stage_guards(struct loam_marker *m) {
+    (void)m;
+    lm_record_lock();
+    for (uint32_t n = 1; n < lm_record_end() && lm_due_guarded_count(); n++) {
+        const struct lm_record *r = lm_record_at(n);
+        if (r->kind == LM_RECORD_GUARD && (r->flags & LM_RECORD_READY) &&
+            !(r->holder && lm_marker_is_kept(r->holder))) {
+            lm_due_forget_guarded(n);
+        }
+    }
+    lm_record_unlock();
+    return true;
+}
+
 static bool stage_publish(struct loam_marker *m) {
     (void)m;
     uint32_t n = 0;
@@ -422,9 +445,9 @@ bool lm_settle_is_under_way(void) {
 
 bool lm_settle_some(void) {
     static bool (*const stages[])(struct loam_marker *) = {
-        NULL,        stage_keys,   stage_death, stage_order,
-        stage_raise, stage_raised, stage_maps,  stage_rest,
-        stage_list,  stage_follow, stage_keep,  stage_publish};
+        NULL,         stage_keys,    stage_death, stage_order, stage_raise,
+        stage_raised, stage_maps,    stage_rest,  stage_list,  stage_follow,
+        stage_keep,   stage_publish, stage_guards};
     uint32_t stage = stage_now();
     struct loam_marker *m = lm_team_begin_after();
     m->on_mark = lm_map_on_mark();
@@ -435,7 +458,7 @@ bool lm_settle_some(void) {
     if (!is_done || lm_settle_needs_stop()) {
         return true;
     }
-    if (stage == STAGE_PUBLISH) {
+    if (stage == STAGE_GUARDS) {
         return false;
     }
     stage_set(stage + 1);
@@ -527,13 +550,34 @@ static void record_release(uint32_t number) {
     lm_record_remove(number);
 }
 
+// What was guarded is guarded no more; what is on a list is dropped later.
+static void guards_release(uintptr_t guardian) {
+    lm_record_lock();
+    for (uint32_t n = 1; n < lm_record_end(); n++) {
+        struct lm_record *r = lm_record_at(n);
+        if (r->kind != LM_RECORD_GUARD || r->holder != guardian) {
+            continue;
+        }
+        if (r->flags & LM_RECORD_READY) {
+            r->holder = 0;
+        } else {
+            lm_record_remove(n);
+        }
+    }
+    lm_record_unlock();
+}
+
+void lm_settle_know_guardian(const struct loam_type *type) {
+    __atomic_store_n(&settle.guardian_type, type, __ATOMIC_RELAXED);
+}
+
 void lm_settle_know_weak(const struct loam_type *type) {
     __atomic_store_n(&settle.weak_type, type, __ATOMIC_RELAXED);
 }
 
-static bool object_is_weak(const struct lm_object *object) {
-    const struct loam_type *type =
-        __atomic_load_n(&settle.weak_type, __ATOMIC_RELAXED);
+static bool object_is(const struct lm_object *object,
+                      const struct loam_type *const *known) {
+    const struct loam_type *type = __atomic_load_n(known, __ATOMIC_RELAXED);
     return type && lm_kinds[object->kind].type == type;
 }
 
@@ -542,8 +586,11 @@ bool lm_settle_release(const struct lm_object *object) {
     if (lm_record_count() == 0) {
         return true;
     }
-    if (object_is_weak(object)) {
+    if (object_is(object, &settle.weak_type)) {
         lm_settle_release_weak((struct loam_weak *)object->start); // NOLINT
+    }
+    if (object_is(object, &settle.guardian_type)) {
+        guards_release(object->start);
     }
     if (lm_record_may_have(object)) {
         lm_record_lock();

@@ -73,11 +73,13 @@ void lm_settle_wait(void);
 // lm_settle_release is for an object that is to be freed by hand: weak references
 // to it are cleared, and it has no finalizer any more. False when a weak map may
 // know its address: then the next collection has to free it. lm_settle_release_weak is for a
-// weak reference that is cleared; lm_settle_know_weak says what type those have. lm_settle_move is for an object that
+// weak reference that is cleared; lm_settle_know_weak says what type those have, and lm_settle_know_guardian
+// what type guardians have. lm_settle_move is for an object that
 // another one takes the place of; false without memory. By a member, inside.
 bool lm_settle_release(const struct lm_object *object);
 void lm_settle_release_weak(struct loam_weak *weak);
 void lm_settle_know_weak(const struct loam_type *type);
+void lm_settle_know_guardian(const struct loam_type *type);
 bool lm_settle_move(const struct lm_object *from, const struct lm_object *to);
 
 // lm_settle_press says that memory is short: in the next collection soft references

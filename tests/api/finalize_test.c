@@ -548,6 +548,63 @@ static void what_a_dead_guardian_guarded_is_collected(void **state) {
     }
 }
 
+static struct node *guarded[COUNT];
+
+static OWN_FRAME void guard_living(struct loam_guardian *guardian) {
+    for (long i = 0; i < COUNT; i++) {
+        guarded[i] = node_new(i);
+        must(loam_guard(guardian, guarded[i]) == 0);
+    }
+}
+
+// Makes guardians, one of them where another was, and counts those that return
+// what they never guarded.
+static OWN_FRAME size_t count_strange(void) {
+    static struct loam_guardian *others[2000];
+    size_t strange = 0;
+    for (size_t i = 0; i < COUNT_OF(others); i++) {
+        others[i] = loam_guardian_new();
+    }
+    memset(guarded, 0, sizeof guarded);
+    collect_clean();
+    collect_clean();
+    for (size_t i = 0; i < COUNT_OF(others); i++) {
+        strange += loam_guardian_next(others[i]) != NULL;
+        others[i] = NULL;
+    }
+    return strange;
+}
+
+static OWN_FRAME void guard_living_and_drop(bool is_freed) {
+    struct loam_guardian *guardian = loam_guardian_new();
+    guard_living(guardian);
+    if (is_freed) {
+        loam_free(guardian);
+    }
+}
+
+static void what_a_gone_guardian_guarded_is_nobody_elses(void **state) {
+    (void)state;
+    for (int is_freed = 0; is_freed < 2; is_freed++) {
+        guard_living_and_drop(is_freed);
+        collect_clean();
+        collect_clean();
+        assert_int_equal(count_strange(), 0);
+    }
+}
+
+static void a_freed_guardian_forgets_what_waits(void **state) {
+    (void)state;
+    struct loam_guardian *guardian = loam_guardian_new();
+    guard_some(guardian);
+    collect_clean();
+    loam_free(guardian);
+    struct loam_guardian *other = loam_guardian_new(); // perhaps at its place
+    assert_null(loam_guardian_next(other));
+    collect_clean();
+    assert_null(loam_guardian_next(other));
+}
+
 // ---- Scenes: settings and ends of their own ----------------------------------------
 
 static int notified;
@@ -681,6 +738,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(what_is_no_object_cannot_be_finalized),
         cmocka_unit_test(a_guardian_returns_each_dead_object_once),
         cmocka_unit_test(what_a_dead_guardian_guarded_is_collected),
+        cmocka_unit_test(what_a_gone_guardian_guarded_is_nobody_elses),
+        cmocka_unit_test(a_freed_guardian_forgets_what_waits),
         cmocka_unit_test(the_program_may_call_finalizers_itself),
         cmocka_unit_test(at_exit_the_newest_comes_first_if_asked_for),
         cmocka_unit_test(a_slow_finalizer_is_reported_with_its_type),
