@@ -38,12 +38,20 @@ void lm_due_add(uint32_t number) {
     __atomic_store_n(&due.count, due.count + 1, __ATOMIC_RELEASE);
 }
 
-bool lm_due_take(struct lm_record *record) {
+uint32_t lm_due_last(const uint32_t *begun) {
+    lm_record_lock();
+    uint32_t last = *begun + (uint32_t)due.count;
+    lm_record_unlock();
+    return last;
+}
+
+bool lm_due_take(struct lm_record *record, uint32_t *begun) {
     lm_record_lock();
     uint32_t number = due.first;
     if (number) {
         *record = *lm_record_at(number);
         due.first = record->queue;
+        ++*begun;
         __atomic_store_n(&due.count, due.count - 1, __ATOMIC_RELAXED);
         lm_record_remove(number);
     }

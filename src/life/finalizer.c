@@ -23,14 +23,14 @@
 #include <stdlib.h>
 
 static struct {
-    struct lm_lock lock;    // guards beginning and ending the thread
-    bool has_thread;        // atomic
-    bool is_ending;         // atomic
-    bool is_on_demand;      // atomic
-    uint32_t bell;          // changes when calls have come due; atomic
-    uint32_t finished;      // calls that have returned; atomic
-    uint32_t waiting;       // threads that wait for that; atomic
-    uint32_t begun;         // calls that have begun; atomic
+    struct lm_lock lock; // guards beginning and ending the thread
+    bool has_thread;     // atomic
+    bool is_ending;      // atomic
+    bool is_on_demand;   // atomic
+    uint32_t bell;       // changes when calls have come due; atomic
+    uint32_t finished; // those that have returned, or are the program's; atomic
+    uint32_t waiting;  // threads that wait for that; atomic
+    uint32_t begun;    // calls that have begun; guarded by the records' lock
     void (*notify)(void *); // guarded by the lock
     void *notify_argument;  // too
     uint64_t since_ns;     // the thread's call under way began; 0: none; atomic
@@ -40,8 +40,14 @@ static struct {
 
 // Whether this is the library's thread.
 static __thread bool finalize_is_thread;
-// How many finalizers this thread is in.
-static __thread unsigned finalize_depth;
+// The frame from which this thread calls one, or has called one that has left by
+// longjmp.
+static __thread uintptr_t finalize_frame;
+
+// Whether the caller is called by a finalizer: its frame lies below.
+static bool is_within(void) {
+    return (uintptr_t)__builtin_frame_address(0) < finalize_frame;
+}
 
 // ---- Calling -------------------------------------------------------------------------
 
@@ -83,9 +89,12 @@ static void call(const struct lm_record *r) {
     uintptr_t word =
         r->kind == LM_RECORD_WEAK ? r->holder : lm_find_known(r->target);
     void *first = (void *)word; // NOLINT: an address of the heap
-    finalize_depth++;
-    r->fn(first, (void *)r->argument); // NOLINT
-    finalize_depth--;
+    uintptr_t before = finalize_frame;
+    finalize_frame = (uintptr_t)__builtin_frame_address(0);
+    if (r->fn) {
+        r->fn(first, (void *)r->argument); // NOLINT
+    }
+    finalize_frame = before;
 }
 
 static void call_watched(const struct lm_record *r) {
@@ -103,27 +112,26 @@ static void call_watched(const struct lm_record *r) {
     __atomic_store_n(&finalizers.since_ns, 0, __ATOMIC_RELEASE);
 }
 
-static bool call_next(struct lm_member *self) {
-    struct lm_record record;
-    lm_member_inside(self);
-    bool ok = lm_due_take(&record);
-    if (ok) {
-        __atomic_add_fetch(&finalizers.begun, 1, __ATOMIC_RELAXED);
-    }
-    lm_member_outside(self);
-    if (!ok) {
-        return false;
-    }
-    if (finalize_is_thread) {
-        call_watched(&record);
-    } else {
-        call(&record);
-    }
+static void note_finished(void) {
     __atomic_add_fetch(&finalizers.finished, 1, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&finalizers.waiting, __ATOMIC_SEQ_CST)) {
         lm_futex_wake(&finalizers.finished, INT32_MAX);
     }
-    return true;
+}
+
+static bool call_next(struct lm_member *self) {
+    struct lm_record record;
+    lm_member_inside(self);
+    bool ok = lm_due_take(&record, &finalizers.begun);
+    lm_member_outside(self);
+    if (ok && finalize_is_thread) {
+        call_watched(&record);
+        note_finished();
+    } else if (ok) {
+        note_finished(); // it may leave by longjmp
+        call(&record);
+    }
+    return ok;
 }
 
 size_t lm_finalizer_run(struct lm_member *self, size_t most) {
@@ -219,7 +227,8 @@ void lm_finalizer_fork_child(void) {
         finalizers.since_ns = 0;
     }
     // Those that were under way in other threads will not return here.
-    finalizers.finished = finalizers.begun - finalize_depth;
+    finalizers.finished =
+        finalizers.begun - (finalize_is_thread && is_within());
 }
 
 void lm_finalizer_on_demand(struct lm_member *self, void (*notify)(void *),
@@ -249,11 +258,12 @@ static bool wait_for(struct lm_member *self, uint32_t last,
 }
 
 bool lm_finalizer_wait(struct lm_member *self, uint64_t timeout_ns) {
-    if (finalize_depth) {
+    if (is_within()) {
         return false;
     }
-    uint32_t last = __atomic_load_n(&finalizers.begun, __ATOMIC_ACQUIRE) +
-                    (uint32_t)lm_due_count();
+    lm_member_inside(self);
+    uint32_t last = lm_due_last(&finalizers.begun);
+    lm_member_outside(self);
     __atomic_add_fetch(&finalizers.waiting, 1, __ATOMIC_SEQ_CST);
     bool ok = wait_for(self, last, timeout_ns);
     __atomic_sub_fetch(&finalizers.waiting, 1, __ATOMIC_SEQ_CST);

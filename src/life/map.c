@@ -229,16 +229,6 @@ bool lm_map_add(struct loam_weak_map *map) {
     return number != 0;
 }
 
-void lm_map_forget(uint32_t record) {
-    uint32_t *link = &maps.first;
-    while (*link && *link != record) {
-        link = &lm_record_at(*link)->queue;
-    }
-    if (*link) {
-        *link = lm_record_at(record)->queue;
-    }
-}
-
 // ---- Entries that wait ---------------------------------------------------------------
 
 #define WAIT_FIRST ((size_t)1 << 12)

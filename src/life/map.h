@@ -66,9 +66,6 @@ struct lm_map_search {
 // lm_map_add begins to know a map, whose fields are set; false without memory.
 bool lm_map_add(struct loam_weak_map *map);
 
-// lm_map_forget ends it, of a map that is freed by hand, with the records' lock.
-void lm_map_forget(uint32_t record);
-
 // lm_map_begin_search begins a search, and lm_map_search goes on to the next entry
 // of that hash; NULL when there is none. The caller holds the map's lock
 // throughout, or begins anew if the version has changed.

@@ -544,9 +544,6 @@ static void record_release(uint32_t number) {
         lm_due_add(number);
         return;
     }
-    if (r->kind == LM_RECORD_MAP) {
-        lm_map_forget(number);
-    }
     lm_record_remove(number);
 }
 
@@ -581,10 +578,20 @@ static bool object_is(const struct lm_object *object,
     return type && lm_kinds[object->kind].type == type;
 }
 
+static bool record_is_map(const struct lm_object *object) {
+    lm_record_lock();
+    bool is_map = lm_record_find(object, LM_RECORD_MAP, 0) != 0;
+    lm_record_unlock();
+    return is_map;
+}
+
 bool lm_settle_release(const struct lm_object *object) {
     uint32_t number;
     if (lm_record_count() == 0) {
         return true;
+    }
+    if (lm_record_may_have(object) && record_is_map(object)) {
+        return false; // somebody may be settling it
     }
     if (object_is(object, &settle.weak_type)) {
         lm_settle_release_weak((struct loam_weak *)object->start); // NOLINT
@@ -604,9 +611,14 @@ bool lm_settle_release(const struct lm_object *object) {
 
 void lm_settle_release_weak(struct loam_weak *weak) {
     lm_record_lock();
-    // A reference that was cleared has no record, and another may have its number.
+    // A reference that was cleared has no record, and another may have its number,
+    // unless somebody is to be told.
+    struct lm_record *r = lm_record_at(weak->record_);
     if (__atomic_exchange_n(&weak->target_, NULL, __ATOMIC_RELAXED)) {
         lm_record_remove(weak->record_);
+    } else if (r->kind == LM_RECORD_WEAK && r->holder == (uintptr_t)weak) {
+        r->holder = 0;
+        r->fn = NULL;
     }
     lm_record_unlock();
 }

@@ -147,6 +147,19 @@ static void a_freed_key_leaves_its_entry_to_nobody(void **state) {
     }
 }
 
+static void a_map_may_be_freed(void **state) {
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        fill_map();
+        loam_free(map);
+        map = loam_weak_map_new();
+        assert_int_equal(loam_weak_map_count(map), 0);
+        loam_collect();
+        forget_all();
+    }
+    loam_verify();
+}
+
 static void what_is_no_object_cannot_be_a_weak_key(void **state) {
     (void)state;
     int local = 0;
@@ -409,6 +422,7 @@ int main(void) {
         cmocka_unit_test(a_set_entry_can_be_changed_and_removed),
         cmocka_unit_test(a_replaced_value_of_an_old_entry_is_kept),
         cmocka_unit_test(a_freed_key_leaves_its_entry_to_nobody),
+        cmocka_unit_test(a_map_may_be_freed),
         cmocka_unit_test(what_is_no_object_cannot_be_a_weak_key),
         cmocka_unit_test(a_long_chain_of_entries_lives_and_dies),
         cmocka_unit_test(a_map_may_be_kept_by_an_entry_of_another),
