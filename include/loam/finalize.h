@@ -5,7 +5,8 @@
 // references leads to its object; never by the collector itself and never in the
 // middle of an allocation, but on a thread of the library's own, or where the
 // program asks for it (loam_finalizers_run). It may do anything: allocate,
-// collect, lock, fork, or make the object reachable again.
+// collect, lock, fork, or make the object reachable again. The library's thread
+// has all signals blocked, and as much stack as any other thread.
 //
 // Do not count on finalizers for what must happen soon: an object dies when a
 // collection finds it dead.

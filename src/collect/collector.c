@@ -121,7 +121,7 @@ void lm_collector_begin(void) {
     if (!__atomic_load_n(&collector.is_running, __ATOMIC_ACQUIRE)) {
         collector.is_ending = false;
         collector.is_running = true;
-        if (!lm_thread_start(collector_run, NULL, "loam-collector")) {
+        if (!lm_thread_start(collector_run, NULL, "loam-collector", false)) {
             __atomic_store_n(&collector.is_running, false, __ATOMIC_RELEASE);
         }
     }

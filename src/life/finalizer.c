@@ -158,6 +158,7 @@ static bool is_on_demand(void) {
 
 static void *thread_run(void *unused) {
     (void)unused;
+    lm_thread_begin(0); // its turns are as long as any thread's
     lm_world_let_in();
     struct lm_member *self = lm_roll_attach(NULL) ? lm_self : NULL;
     finalize_is_thread = true;
@@ -178,7 +179,7 @@ static void thread_begin(void) {
     lm_lock_acquire(&finalizers.lock);
     if (!finalizers.has_thread) {
         __atomic_store_n(&finalizers.has_thread, true, __ATOMIC_RELEASE);
-        if (!lm_thread_start(thread_run, NULL, "loam-finalizer")) {
+        if (!lm_thread_start(thread_run, NULL, "loam-finalizer", true)) {
             // The next collection tries again.
             __atomic_store_n(&finalizers.has_thread, false, __ATOMIC_RELEASE);
         }

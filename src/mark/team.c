@@ -95,7 +95,7 @@ void lm_team_prepare(size_t heap_bytes) {
         if (m->count == NULL && !lm_marker_init(m)) {
             return;
         }
-        if (!lm_thread_start(team_help, m, "loam-marker")) {
+        if (!lm_thread_start(team_help, m, "loam-marker", false)) {
             return; // fewer helpers; the next collection tries again
         }
         team.started++;

@@ -153,14 +153,17 @@ bool lm_thread_stack(uintptr_t *low, uintptr_t *high) {
 // The frames of a thread that has just begun.
 #define THREAD_FRAMES_BYTES 1024
 
-bool lm_thread_start(void *(*fn)(void *), void *argument, const char *name) {
+bool lm_thread_start(void *(*fn)(void *), void *argument, const char *name,
+                     bool is_for_program) {
     pthread_attr_t attributes;
     pthread_t thread;
     if (lm_memory_is_refused() || pthread_attr_init(&attributes) != 0) {
         return false;
     }
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES);
+    if (!is_for_program) {
+        pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES);
+    }
     sigset_t before = lm_thread_block_signals();
     int rc = lm_libc()->pthread_create(&thread, &attributes, fn, argument);
     if (rc == 0) {

@@ -29,8 +29,10 @@ enum lm_signal_result lm_thread_signal(pid_t thread, int signal);
 bool lm_thread_stack(uintptr_t *low, uintptr_t *high);
 
 // lm_thread_start runs fn on a thread of the library's own, detached, with
-// every signal blocked and a name for ps and top. False when refused.
-bool lm_thread_start(void *(*fn)(void *), void *argument, const char *name);
+// every signal blocked and a name for ps and top. False when refused. Its stack is
+// small, unless it is to run the program's functions.
+bool lm_thread_start(void *(*fn)(void *), void *argument, const char *name,
+                     bool is_for_program);
 
 // lm_thread_begin is what a thread of the library's own does first. It makes it
 // run for about so long at a time where it shares a processor: more often, and no

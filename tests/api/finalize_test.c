@@ -405,6 +405,22 @@ static void a_finalizer_may_allocate_and_collect(void **state) {
     assert_in_range(calls, FEWEST, COUNT);
 }
 
+static OWN_FRAME void use_stack(void *object, void *argument) {
+    volatile char much[1 << 20];
+    for (size_t i = 0; i < sizeof much; i += 4096) {
+        much[i] = 1;
+    }
+    note(object, argument);
+}
+
+static void a_finalizer_has_as_much_stack_as_any_thread(void **state) {
+    (void)state;
+    forget_calls();
+    make_finalized(use_stack);
+    collect_and_wait();
+    assert_in_range(calls, FEWEST, COUNT);
+}
+
 static void *end_at_once(void *argument) {
     return argument;
 }
@@ -732,6 +748,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(ordered_finalizers_of_referrers_come_first),
         cmocka_unit_test(an_ordered_cycle_is_finalized_all_the_same),
         cmocka_unit_test(a_finalizer_may_allocate_and_collect),
+        cmocka_unit_test(a_finalizer_has_as_much_stack_as_any_thread),
         cmocka_unit_test(a_finalizer_may_make_threads),
         cmocka_unit_test(a_finalizer_may_fork),
         cmocka_unit_test(a_child_finalizes_what_dies_in_it),
