@@ -104,10 +104,6 @@ void lm_team_prepare(size_t heap_bytes) {
 
 struct loam_marker *lm_team_begin(bool is_minor) {
     uint32_t kinds = lm_kind_count();
-    for (uint32_t i = 0; i < kinds && !is_minor; i++) {
-        lm_kinds[i].live_count = 0;
-        lm_kinds[i].live_bytes = 0;
-    }
     for (unsigned i = 0; i <= team.started; i++) {
         struct loam_marker *m = &team.marker[i];
         memset(m->count, 0, kinds * sizeof *m->count);
@@ -156,9 +152,13 @@ bool lm_team_drain(bool is_concurrent, uint64_t deadline_ns) {
     return !lm_marker_is_leaving();
 }
 
+// Until here the figures are those of the last collection: somebody may ask while
+// this one marks beside the program.
 static void team_sum(void) {
     for (uint32_t kind = 1; kind < lm_kind_count(); kind++) {
         struct lm_kind *k = &lm_kinds[kind];
+        k->live_count = team.is_minor ? k->live_count : 0;
+        k->live_bytes = team.is_minor ? k->live_bytes : 0;
         for (unsigned i = 0; i <= team.started; i++) {
             const struct loam_marker *m = &team.marker[i];
             k->live_count += m->count[kind];
