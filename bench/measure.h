@@ -27,6 +27,18 @@ static inline void bench_sleep_until_ns(int64_t moment_ns) {
     }
 }
 
+static inline int bench_compare_doubles(const void *a, const void *b) {
+    double x = *(const double *)a;
+    double y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+// bench_median sorts the values and returns the one in the middle.
+static inline double bench_median(double *values, int count) {
+    qsort(values, (size_t)count, sizeof *values, bench_compare_doubles);
+    return values[count / 2];
+}
+
 // bench_mix turns one number into another that looks random (splitmix64). The
 // answers of the workloads are such numbers, folded into each other.
 static inline uint64_t bench_mix(uint64_t x) {

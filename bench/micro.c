@@ -43,17 +43,6 @@ enum {
 static struct cell *kept; // static data, where collectors look
 static struct place *places;
 
-static int compare_doubles(const void *a, const void *b) {
-    double x = *(const double *)a;
-    double y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, int count) {
-    qsort(values, (size_t)count, sizeof *values, compare_doubles);
-    return values[count / 2];
-}
-
 static void say(uint64_t answer, double value, const char *more_name,
                 double more) {
     bench_say(answer, bench_pauses(), ", \"value\": %.3f, \"%s\": %.3f", value,
@@ -127,7 +116,7 @@ static void micro_empty(void) {
         stack_clear();
         bench_collect();
     }
-    say(bench_mix(sum), median(ns, ROUNDS), "bytes", sizeof(struct cell));
+    say(bench_mix(sum), bench_median(ns, ROUNDS), "bytes", sizeof(struct cell));
 }
 
 // A random half of the chain dies; the others go to places[0].
@@ -175,7 +164,7 @@ static double time_collections(long objects) {
         bench_collect();
         ns[i] = (double)(bench_now_ns() - begin) / (double)objects;
     }
-    return median(ns, ROUNDS);
+    return bench_median(ns, ROUNDS);
 }
 
 // Cell i of a complete tree has cells 2i+1 and 2i+2 below it. Where the layout
@@ -271,7 +260,7 @@ static void micro_interior(void) {
     if (found != (uint64_t)ROUNDS * LOOKUPS) {
         bench_fail("a look-up was wrong");
     }
-    say(bench_mix(found), median(ns, ROUNDS), "objects", OBJECTS);
+    say(bench_mix(found), bench_median(ns, ROUNDS), "objects", OBJECTS);
 }
 
 // What a request makes, uses, and has no use for afterwards.
@@ -336,7 +325,8 @@ static void micro_batch(uint64_t (*run)(void)) {
             bench_fail("a batch lost cells");
         }
     }
-    say(bench_mix(BATCHES), median(ns, ROUNDS), "bytes", sizeof(struct cell));
+    say(bench_mix(BATCHES), bench_median(ns, ROUNDS), "bytes",
+        sizeof(struct cell));
 }
 
 // Threads that wait for a lock, as most threads of a server wait for something.
@@ -376,8 +366,8 @@ static void micro_stop(int threads) {
     for (int i = 0; i < threads; i++) {
         pthread_join(ids[i], NULL);
     }
-    say(bench_mix((uint64_t)threads), median(us, COLLECTIONS), "stop_max_us",
-        bench_stop_max_us());
+    say(bench_mix((uint64_t)threads), bench_median(us, COLLECTIONS),
+        "stop_max_us", bench_stop_max_us());
 }
 
 int main(int argc, char **argv) {

@@ -33,12 +33,6 @@ static void pages_dirty(long permille) {
     }
 }
 
-static int compare_doubles(const void *a, const void *b) {
-    double x = *(const double *)a;
-    double y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 int main(int argc, char **argv) {
     static double ms[ROUNDS_MAX];
     bench_start();
@@ -65,7 +59,7 @@ int main(int argc, char **argv) {
         }
         ms[i] = (double)(bench_now_ns() - begin) / 1e6;
     }
-    qsort(ms, (size_t)rounds, sizeof *ms, compare_doubles);
+    qsort(ms, (size_t)rounds, sizeof *ms, bench_compare_doubles);
     bench_say(aged_check(), bench_pauses(),
               ", \"value\": %.4f, \"minor_max_ms\": %.4f", ms[rounds / 2],
               ms[rounds - 1]);

@@ -91,17 +91,6 @@ static void track_say(uint64_t answer, double value) {
     exit(0);
 }
 
-static int compare_doubles(const void *a, const void *b) {
-    double x = *(const double *)a;
-    double y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values) {
-    qsort(values, ROUNDS, sizeof *values, compare_doubles);
-    return values[ROUNDS / 2];
-}
-
 static void area_map(int is_huge) {
     area = mmap(NULL, ((size_t)AREA_MIB << 20) + HUGE_BYTES,
                 PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -213,7 +202,7 @@ static void track_arm(int is_again) {
         us[i] = (double)(bench_now_ns() - begin) / 1e3 / AREA_MIB;
         expect_written(scan(), 0);
     }
-    track_say(PAGE_COUNT, median(us));
+    track_say(PAGE_COUNT, bench_median(us, ROUNDS));
 }
 
 static void track_scan(long permille) {
@@ -229,7 +218,7 @@ static void track_scan(long permille) {
         expect_written(seen, pages);
         expect_written(scan(), 0);
     }
-    track_say(pages, median(us));
+    track_say(pages, bench_median(us, ROUNDS));
 }
 
 static void track_store(int is_later) {
@@ -245,7 +234,7 @@ static void track_store(int is_later) {
         ns[i] = (double)(bench_now_ns() - begin) / PAGE_COUNT;
         expect_written(scan(), PAGE_COUNT);
     }
-    track_say(PAGE_COUNT, median(ns));
+    track_say(PAGE_COUNT, bench_median(ns, ROUNDS));
 }
 
 // Once only: the pages stay split.
@@ -298,7 +287,7 @@ static void track_mprotect(void) {
         ns[i] = (double)(bench_now_ns() - begin) / FAULTS;
     }
     expect_written(fault_count, (uint64_t)FAULTS * ROUNDS);
-    track_say(fault_count, median(ns));
+    track_say(fault_count, bench_median(ns, ROUNDS));
 }
 
 int main(int argc, char **argv) {

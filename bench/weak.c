@@ -35,17 +35,6 @@ enum { ROUNDS = 9, GETS = 20000000, GET_PLACES = 512 };
 
 #if BENCH_COLLECTS
 
-static int compare_doubles(const void *a, const void *b) {
-    double x = *(const double *)a;
-    double y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, int count) {
-    qsort(values, (size_t)count, sizeof *values, compare_doubles);
-    return values[count / 2];
-}
-
 #endif
 
 static void make_things(size_t count) {
@@ -142,7 +131,7 @@ static void weak_gets(void) {
         ns[round] = (double)(bench_now_ns() - begin) * ROUNDS / GETS;
     }
     bench_say(bench_mix(sum), bench_pauses(), ", \"value\": %.3f",
-              median(ns, ROUNDS));
+              bench_median(ns, ROUNDS));
 }
 
 // The median of what collections stopped the program for, in all.
@@ -153,7 +142,7 @@ static double collect_pause_ms(void) {
         bench_collect();
         ms[i] = bench_pauses().total_ms - before;
     }
-    return median(ms, ROUNDS);
+    return bench_median(ms, ROUNDS);
 }
 
 static uint64_t sum_things(size_t count) {

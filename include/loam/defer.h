@@ -138,19 +138,19 @@ static inline void loam_scoped_counted_end_(void *at) {
 // releases it when the scope ends, if it is not NULL then.
 #define LOAM_SCOPED_COUNTED LOAM_AT_END_(loam_scoped_counted_end_)
 
-// LOAM_KEEP(variable) returns the value of a scoped file or counted pointer and
-// sets the variable to NULL, so that nothing ends with the scope; LOAM_KEEP_FD
+// LOAM_TAKE(variable) returns the value of a scoped file or counted pointer and
+// sets the variable to NULL, so that nothing ends with the scope; LOAM_TAKE_FD
 // does it for a descriptor. For functions that return what they have made.
-#define LOAM_KEEP(variable)                                                    \
+#define LOAM_TAKE(variable)                                                    \
     (__extension__({                                                           \
         __typeof__(variable) loam_kept_ = (variable);                          \
         (variable) = NULL;                                                     \
         loam_kept_;                                                            \
     }))
 
-// LOAM_KEEP_FD(variable) returns the value of a scoped descriptor, which is not
+// LOAM_TAKE_FD(variable) returns the value of a scoped descriptor, which is not
 // closed with the scope then: the variable is -1.
-#define LOAM_KEEP_FD(variable)                                                 \
+#define LOAM_TAKE_FD(variable)                                                 \
     (__extension__({                                                           \
         int loam_kept_ = (variable);                                           \
         (variable) = -1;                                                       \

@@ -207,19 +207,21 @@ void lm_sweep_format(uint32_t kind, uint32_t block, bool is_clean,
                      struct lm_free_cells *cells) {
     struct lm_kind *k = &lm_kinds[kind];
     struct lm_bits *bits = &lm_space.bits[block];
-    // All of it with the lock, so that a child of fork finds the block either
-    // untouched or in a list.
-    lm_lock_acquire(&k->lock);
     cells->block = block;
     cells->count = k->cell_count;
     cells->is_clean = is_clean;
     for (unsigned i = 0; i < LM_CELL_WORDS; i++) {
         cells->word[i] = lm_bits_valid(k->cell_count, i);
-        bits->pair[i][lm_space.live] = cells->word[i];
-        bits->pair[i][1 - lm_space.live] = 0;
     }
     if (lm_space.is_marking) {
         cells_zero(k, cells);
+    }
+    // With the lock, so that a child of fork finds the block either untouched or in
+    // a list.
+    lm_lock_acquire(&k->lock);
+    for (unsigned i = 0; i < LM_CELL_WORDS; i++) {
+        bits->pair[i][lm_space.live] = cells->word[i];
+        bits->pair[i][1 - lm_space.live] = 0;
     }
     lm_space.is_fixed[block] = false;
     lm_block_store(block,

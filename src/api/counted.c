@@ -22,7 +22,7 @@ static const struct loam_type *site_type(struct lm_member *self,
     const struct loam_type *type =
         __atomic_load_n(&site->site.type, __ATOMIC_ACQUIRE);
     enum loam_status why = LOAM_OK;
-    char message[320];
+    char message[LM_MESSAGE_BYTES];
     if (type || self->inside) {
         return type; // the lock may be ours already
     }

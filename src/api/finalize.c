@@ -12,7 +12,7 @@
 #include "life/due.h"
 #include "life/finalizer.h"
 #include "life/record.h"
-#include "life/settle.h"
+#include "life/release.h"
 
 // ---- Registering ---------------------------------------------------------------------
 
@@ -110,7 +110,7 @@ struct loam_guardian *loam_guardian_new(void) {
                                                    sizeof(struct loam_guardian),
                                                .scan = LOAM_SCAN_LEAF};
     const struct loam_type *type = loam_type_define(&spec);
-    lm_settle_know_guardian(type);
+    lm_release_know_guardian(type);
     struct loam_guardian *guardian = loam_new_of(type, 0);
     struct lm_member *self = lm_self;
     if (guardian) {

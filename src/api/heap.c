@@ -15,7 +15,7 @@
 #include "heap/freed.h"
 #include "heap/run.h"
 #include "life/record.h"
-#include "life/settle.h"
+#include "life/release.h"
 #include "os/track.h"
 #include "world/stop.h"
 
@@ -400,7 +400,7 @@ void loam_free(void *p) {
     }
     // A handler of a fault in the allocator must not touch its lists; the
     // collector will find the object, and one whose address a weak map knows.
-    if (!is_nested && lm_settle_release(&o)) {
+    if (!is_nested && lm_release_object(&o)) {
         if (lm_unlikely(lm_settings.check >= 3)) {
             lm_freed_note(o.start, lm_find_size(&o));
         }
@@ -440,12 +440,13 @@ static bool resize_in_place(struct lm_member *self, const struct lm_object *o,
 static bool resize_life(struct lm_member *self, const struct lm_object *from,
                         void *moved) {
     struct lm_object to;
+    if (!lm_record_may_have(from)) {
+        return true;
+    }
     lm_member_inside(self);
     lm_find((uintptr_t)moved, &to);
-    if (lm_record_may_have(from)) {
-        lm_find_fix((uintptr_t)moved);
-    }
-    bool ok = lm_settle_move(from, &to);
+    lm_find_fix((uintptr_t)moved);
+    bool ok = lm_release_moved(from, &to);
     lm_member_outside(self);
     if (!ok) {
         lm_status_set(LOAM_NO_MEMORY,

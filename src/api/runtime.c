@@ -148,13 +148,13 @@ static void runtime_before(void) {
 }
 
 // In the last stop of each collection.
-static bool runtime_has_pools(void) {
-    return lm_shared_is_any() || lm_bounded_is_any();
-}
-
 static void runtime_after(void) {
     lm_shared_after();
     lm_bounded_after();
+}
+
+static bool runtime_has_pools(void) {
+    return lm_shared_is_any() || lm_bounded_is_any();
 }
 
 // When a budget comes to its end.

@@ -15,7 +15,7 @@ void loam_mark(struct loam_marker *marker, const void *p) {
 
 const struct loam_type *loam_type_define(const struct loam_type_spec *spec) {
     enum loam_status why = LOAM_OK;
-    char message[320];
+    char message[LM_MESSAGE_BYTES];
     struct lm_member *self = lm_runtime_self();
     if (self == NULL) {
         return NULL;

@@ -11,7 +11,7 @@
 #include "api/runtime.h"
 #include "api/status.h"
 #include "life/record.h"
-#include "life/settle.h"
+#include "life/release.h"
 
 static const struct loam_type *weak_type(void) {
     static const struct loam_type_spec spec = {.name = "struct loam_weak",
@@ -19,7 +19,7 @@ static const struct loam_type *weak_type(void) {
                                                    sizeof(struct loam_weak),
                                                .scan = LOAM_SCAN_LEAF};
     const struct loam_type *type = loam_type_define(&spec);
-    lm_settle_know_weak(type);
+    lm_release_know_weak(type);
     return type;
 }
 
@@ -124,7 +124,7 @@ void loam_weak_clear(struct loam_weak *weak) {
     struct lm_member *self = weak ? lm_runtime_self() : NULL;
     if (self) {
         lm_member_inside(self);
-        lm_settle_release_weak(weak);
+        lm_release_weak(weak);
         lm_member_outside(self);
     }
 }

@@ -25,6 +25,8 @@
 // back; after the second time all of it.
 #define COLLECTOR_RETURN_NS 1000000000u
 #define COLLECTOR_RETURN_ALL_NS 10000000000u
+// How often the system is asked whether it is short of memory.
+#define COLLECTOR_LOOK_NS 1000000000u
 // Blocks swept under the cycle's lock at a time: some 10 us.
 #define COLLECTOR_SWEEP_BLOCKS 64
 
@@ -87,7 +89,7 @@ static void *collector_run(void *unused) {
                              lm_cycle_number());
             continue;
         }
-        if (lm_room_look()) {
+        if (lm_room_look(COLLECTOR_LOOK_NS)) {
             collector_return(lm_budget_left() >> LM_BLOCK_SHIFT);
         }
         if (!collector_is_quiet(bell, COLLECTOR_SWEEP_NS)) {

@@ -542,7 +542,7 @@ static void cycle_settle(struct lm_cycle_event *event) {
         is_more = lm_settle_some();
         lm_cycle_ungate();
         if (lm_settle_needs_stop()) {
-            cycle_pause(event, lm_settle_stopped); // they have mark functions
+            cycle_pause(event, lm_settle_stopped);
         }
     }
     if (cycle.is_after_wanted && cycle.is_after_wanted()) {

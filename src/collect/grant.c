@@ -19,6 +19,7 @@
 #include "collect/level.h"
 #include "collect/pace.h"
 #include "heap/run.h"
+#include "life/settle.h"
 #include "os/thread.h"
 #include "world/stop.h"
 
@@ -83,7 +84,7 @@ static void grant_budget(struct lm_member *self, uint64_t seen) {
         grant_collect(self, LM_CYCLE_FULL, LM_CAUSE_SOFT, seen);
     } else if (lm_cycle_is_beside()) {
         grant_pace(self);
-    } else if (!lm_pace_wants_full()) {
+    } else if (!lm_pace_wants_full() && lm_settle_allows_minor()) {
         grant_collect(self, LM_CYCLE_MINOR, LM_CAUSE_GROWTH, seen);
     } else if (lm_pace_is_concurrent() && grant_request(self)) {
         grant_pace(self);

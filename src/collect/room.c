@@ -28,7 +28,6 @@
 // The system is short of memory when in so many percent of the time some thread
 // of the group waits for it.
 #define ROOM_PRESSED 10
-#define ROOM_LOOK_NS 1000000000u
 
 static struct {
     size_t loose_bytes; // in blocks, beside what is known to be there
@@ -133,9 +132,9 @@ void lm_room_set_ceiling(size_t live_bytes) {
     lm_run_set_ceiling(soft == SIZE_MAX ? 0 : soft > taken ? soft : taken);
 }
 
-bool lm_room_look(void) {
+bool lm_room_look(uint64_t least_ns) {
     uint64_t now = lm_clock_ns();
-    if (now - room.looked_ns < ROOM_LOOK_NS) {
+    if (now - room.looked_ns < least_ns) {
         return false;
     }
     room.looked_ns = now;

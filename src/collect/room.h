@@ -30,9 +30,10 @@ bool lm_room_gives_way(void);
 // lm_room_set_ceiling tells the pool of blocks where the soft limit is now.
 void lm_room_set_ceiling(size_t live_bytes);
 
-// lm_room_look asks the system, at most once a second, whether it is short of
+// lm_room_look asks the system, unless that was done less than least_ns ago,
+// whether it is short of
 // memory; true when it is, and memory should go back to it.
-bool lm_room_look(void);
+bool lm_room_look(uint64_t least_ns);
 
 // lm_room_own_bytes returns the memory of the library's own tables.
 size_t lm_room_own_bytes(void);

@@ -36,7 +36,7 @@
 #include "heap/find.h"
 #include "heap/freed.h"
 #include "life/record.h"
-#include "life/settle.h"
+#include "life/release.h"
 #include "os/lock.h"
 #include "os/restart.h"
 #include "os/thread.h"
@@ -271,7 +271,7 @@ static inline void row_add(struct lm_member *self, struct row *row,
         struct lm_object object = row->object;
         object.start = (uintptr_t)count;
         object.cell = cell;
-        if (!lm_settle_release(&object)) {
+        if (!lm_release_object(&object)) {
             return; // the collector will find it
         }
     }

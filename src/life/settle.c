@@ -15,6 +15,7 @@
 #include "life/garbage.h"
 #include "life/map.h"
 #include "life/record.h"
+#include "life/release.h"
 #include "mark/team.h"
 #include "os/lock.h"
 #include "world/member.h"
@@ -60,8 +61,6 @@ static struct {
     bool is_pressed;     // atomic
     struct list ordered; // finalizers that may have to wait for others
     struct list pending; // calls that will be due
-    const struct loam_type *weak_type;     // of weak references; atomic
-    const struct loam_type *guardian_type; // atomic
 } settle;
 
 unsigned loam_weak_epoch_;
@@ -158,16 +157,10 @@ void lm_settle_roots(struct loam_marker *m, bool is_all) {
 
 // ---- What becomes of a record ------------------------------------------------------
 
-static void weak_forget(const struct lm_record *r) {
-    struct loam_weak *weak = (struct loam_weak *)r->holder; // NOLINT
-    // Release: who sees it cleared may see its memory used anew.
-    __atomic_store_n(&weak->target_, NULL, __ATOMIC_RELEASE);
-}
-
 // A weak reference whose object has died.
 static enum lm_record_fate weak_end(uint32_t number) {
     struct lm_record *r = lm_record_at(number);
-    weak_forget(r);
+    lm_release_target(r);
     if (r->fn == NULL || !lm_marker_is_kept(r->holder)) {
         return LM_RECORD_REMOVE;
     }
@@ -528,122 +521,6 @@ void *loam_weak_slow_(const struct loam_weak *weak) {
         }
         lm_settle_wait();
     }
-}
-
-// ---- By hand ---------------------------------------------------------------------
-
-static void record_release(uint32_t number) {
-    struct lm_record *r = lm_record_at(number);
-    bool is_weak = r->kind == LM_RECORD_WEAK;
-    if (is_weak) {
-        weak_forget(r);
-    }
-    if (is_weak && r->fn) {
-        lm_record_detach(number);
-        r->target = 0;
-        lm_due_add(number);
-        return;
-    }
-    lm_record_remove(number);
-}
-
-// What was guarded is guarded no more; what is on a list is dropped later.
-static void guards_release(uintptr_t guardian) {
-    lm_record_lock();
-    for (uint32_t n = 1; n < lm_record_end(); n++) {
-        struct lm_record *r = lm_record_at(n);
-        if (r->kind != LM_RECORD_GUARD || r->holder != guardian) {
-            continue;
-        }
-        if (r->flags & LM_RECORD_READY) {
-            r->holder = 0;
-        } else {
-            lm_record_remove(n);
-        }
-    }
-    lm_record_unlock();
-}
-
-void lm_settle_know_guardian(const struct loam_type *type) {
-    __atomic_store_n(&settle.guardian_type, type, __ATOMIC_RELAXED);
-}
-
-void lm_settle_know_weak(const struct loam_type *type) {
-    __atomic_store_n(&settle.weak_type, type, __ATOMIC_RELAXED);
-}
-
-static bool object_is(const struct lm_object *object,
-                      const struct loam_type *const *known) {
-    const struct loam_type *type = __atomic_load_n(known, __ATOMIC_RELAXED);
-    return type && lm_kinds[object->kind].type == type;
-}
-
-static bool record_is_map(const struct lm_object *object) {
-    lm_record_lock();
-    bool is_map = lm_record_find(object, LM_RECORD_MAP, 0) != 0;
-    lm_record_unlock();
-    return is_map;
-}
-
-bool lm_settle_release(const struct lm_object *object) {
-    uint32_t number;
-    if (lm_record_count() == 0) {
-        return true;
-    }
-    if (lm_record_may_have(object) && record_is_map(object)) {
-        return false; // somebody may be settling it
-    }
-    if (object_is(object, &settle.weak_type)) {
-        lm_settle_release_weak((struct loam_weak *)object->start); // NOLINT
-    }
-    if (object_is(object, &settle.guardian_type)) {
-        guards_release(object->start);
-    }
-    if (lm_record_may_have(object)) {
-        lm_record_lock();
-        while ((number = lm_record_find_any(object)) != 0) {
-            record_release(number);
-        }
-        lm_record_unlock();
-    }
-    return !lm_record_is_watched(object);
-}
-
-void lm_settle_release_weak(struct loam_weak *weak) {
-    lm_record_lock();
-    // A reference that was cleared has no record, and another may have its number,
-    // unless somebody is to be told.
-    struct lm_record *r = lm_record_at(weak->record_);
-    if (__atomic_exchange_n(&weak->target_, NULL, __ATOMIC_RELAXED)) {
-        lm_record_remove(weak->record_);
-    } else if (r->kind == LM_RECORD_WEAK && r->holder == (uintptr_t)weak) {
-        r->holder = 0;
-        r->fn = NULL;
-    }
-    lm_record_unlock();
-}
-
-bool lm_settle_move(const struct lm_object *from, const struct lm_object *to) {
-    uint32_t number;
-    if (!lm_record_may_have(from)) {
-        return true;
-    }
-    lm_record_lock();
-    bool ok = lm_record_reserve(to);
-    while (ok && (number = lm_record_find_any(from)) != 0) {
-        struct lm_record *r = lm_record_at(number);
-        lm_record_detach(number);
-        r->target = to->start;
-        lm_record_move(number, to);
-        if (r->kind == LM_RECORD_WEAK) {
-            struct loam_weak *weak = (struct loam_weak *)r->holder; // NOLINT
-            char *target = weak->target_;
-            target += to->start - from->start;
-            __atomic_store_n(&weak->target_, target, __ATOMIC_RELEASE);
-        }
-    }
-    lm_record_unlock();
-    return ok;
 }
 
 bool lm_settle_press(struct lm_member *self) {

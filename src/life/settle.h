@@ -44,8 +44,9 @@
 void lm_settle_ahead(struct loam_marker *m, bool is_first);
 void lm_settle_roots(struct loam_marker *m, bool is_all);
 
-// lm_settle_minor settles what is new after a minor marking. False when there is
-// too much of it for a stop, and nothing has been done.
+// lm_settle_minor settles what is new after a minor marking. Where
+// lm_settle_allows_minor does not, there is too much of it for a stop, and a
+// collection of all is due. Any thread may ask.
 bool lm_settle_allows_minor(void);
 void lm_settle_minor(struct loam_marker *m);
 
@@ -69,18 +70,6 @@ void lm_settle_stopped(void);
 // lm_settle_wait waits until all is settled, in a state in which the program can
 // be stopped.
 void lm_settle_wait(void);
-
-// lm_settle_release is for an object that is to be freed by hand: weak references
-// to it are cleared, and it has no finalizer any more. False when a weak map may
-// know its address: then the next collection has to free it. lm_settle_release_weak is for a
-// weak reference that is cleared; lm_settle_know_weak says what type those have, and lm_settle_know_guardian
-// what type guardians have. lm_settle_move is for an object that
-// another one takes the place of; false without memory. By a member, inside.
-bool lm_settle_release(const struct lm_object *object);
-void lm_settle_release_weak(struct loam_weak *weak);
-void lm_settle_know_weak(const struct loam_type *type);
-void lm_settle_know_guardian(const struct loam_type *type);
-bool lm_settle_move(const struct lm_object *from, const struct lm_object *to);
 
 // lm_settle_press says that memory is short: in the next collection soft references
 // do not keep their objects. False when there are none. By a member.

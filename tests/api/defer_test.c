@@ -189,12 +189,12 @@ static FILE *make_file(bool can_finish) {
     if (!can_finish) {
         return NULL;
     }
-    return LOAM_KEEP(file);
+    return LOAM_TAKE(file);
 }
 
 static int make_fd(void) {
     LOAM_SCOPED_FD int fd = open_null();
-    return LOAM_KEEP_FD(fd);
+    return LOAM_TAKE_FD(fd);
 }
 
 static void what_is_kept_stays_open(void **state) {
@@ -256,7 +256,7 @@ LOAM_COUNTED(struct counted, count_end)
 static struct counted *counted_make(bool can_finish) {
     LOAM_SCOPED_COUNTED struct counted *made = loam_counted_new(struct counted);
     LOAM_SCOPED_COUNTED struct counted *none = NULL;
-    return can_finish ? LOAM_KEEP(made) : none;
+    return can_finish ? LOAM_TAKE(made) : none;
 }
 
 static void counted_objects_are_released(void **state) {

@@ -3,6 +3,7 @@
 
 #include <loam.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -682,33 +683,36 @@ static void at_exit_the_newest_comes_first_if_asked_for(void **state) {
     assert_string_equal(o->out, "");
 }
 
-static int gate; // opened for the finalizer that blocks
+static sem_t gate;  // opened for the finalizers that block
+static sem_t begun; // when one has
 
 static void block(void *object, void *argument) {
     (void)object;
     (void)argument;
-    __atomic_store_n(&calls, 1, __ATOMIC_RELEASE);
-    while (!__atomic_load_n(&gate, __ATOMIC_ACQUIRE)) {
-        usleep(1000);
-    }
+    must(sem_post(&begun) == 0);
+    must(sem_wait(&gate) == 0);
 }
 
+#define BLOCKING 20
+
 static OWN_FRAME void make_blocking(void) {
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < BLOCKING; i++) {
         must(loam_finalize(node_new(0), block, NULL) == 0);
     }
 }
 
 static void scene_slow(void) {
+    must(sem_init(&gate, 0, 0) == 0 && sem_init(&begun, 0, 0) == 0);
     make_blocking();
-    while (!__atomic_load_n(&calls, __ATOMIC_ACQUIRE)) {
-        collect_clean();
-    }
+    collect_clean();
+    must(sem_wait(&begun) == 0);
     for (int i = 0; i < 100; i++) {
         loam_collect(); // is not kept waiting
     }
     must(loam_finalizers_wait(1000000) == -1);
-    __atomic_store_n(&gate, 1, __ATOMIC_RELEASE);
+    for (int i = 0; i < BLOCKING; i++) {
+        must(sem_post(&gate) == 0);
+    }
     must(loam_finalizers_wait(WAIT_NS) == 0);
 }
 

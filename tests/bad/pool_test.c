@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "support/framework.h"
+#include "support/misuse.h"
 #include "support/scene.h"
 #include "support/survivors.h"
 
@@ -104,21 +105,6 @@ static const struct scene scenes[] = {
 };
 
 // ---- Tests -----------------------------------------------------------------
-
-static void expect_abort(const char *scene, const char *function,
-                         const char *part) {
-    static const char *const settings[] = {"LOAM_CHECK=0", NULL};
-    const struct outcome *o = scene_play(scene, settings);
-    if (!o->is_aborted || strstr(o->err, function) == NULL ||
-        strstr(o->err, part) == NULL) {
-        print_message("%s: exit %d, signal %d, said: %s\n", scene, o->exit_code,
-                      o->signal, o->err);
-    }
-    assert_true(o->is_aborted);
-    assert_non_null(strstr(o->err, "loam: error: "));
-    assert_non_null(strstr(o->err, function));
-    assert_non_null(strstr(o->err, part));
-}
 
 static void releasing_twice_is_an_error(void **state) {
     (void)state;
