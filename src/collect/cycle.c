@@ -40,12 +40,13 @@
 #define CYCLE_DRAIN_NS 8000000u
 
 static struct {
-    struct lm_lock lock; // one collection at a time
+    struct lm_queue lock; // one collection at a time
     // Guards all below, and is held while the program is being stopped: what
     // has to wait for neither marking beside the program nor sweeping takes
     // only this.
-    struct lm_lock gate;
-    uint64_t number;         // atomic for readers
+    struct lm_queue gate;
+    uint64_t number;         // of the last that is over; atomic for readers
+    uint64_t begun;          // of the last that was begun; atomic for readers
     enum lm_cycle_kind last; // run; guarded by the lock
     bool is_beside;          // marking beside the program; atomic
     uint32_t waiting;        // that want to collect; atomic
@@ -76,6 +77,10 @@ uint64_t lm_cycle_number(void) {
     return __atomic_load_n(&cycle.number, __ATOMIC_RELAXED);
 }
 
+uint64_t lm_cycle_begun(void) {
+    return __atomic_load_n(&cycle.begun, __ATOMIC_RELAXED);
+}
+
 void lm_cycle_listen(lm_cycle_listener *listener, void (*on_pause)(uint64_t),
                      bool wants_heap_after) {
     cycle.listener = listener;
@@ -95,27 +100,27 @@ void lm_cycle_attend(void (*before)(void), void (*after)(void),
 }
 
 // Whoever waits for a collection is safe meanwhile.
-static void cycle_acquire(struct lm_lock *lock) {
+static void cycle_acquire(struct lm_queue *lock) {
     struct lm_member *self = lm_self;
     if (self) {
         // A handler that jumped out of here would take the program's restart
         // with it.
         lm_member_inside(self);
     }
-    if (lm_lock_try(lock)) {
+    if (lm_queue_try(lock)) {
         return;
     }
     if (!lm_member_is_running(self)) {
-        lm_lock_acquire(lock);
+        lm_queue_acquire(lock);
         return;
     }
     lm_member_retreat(self);
-    lm_lock_acquire(lock);
+    lm_queue_acquire(lock);
     lm_member_resume(self);
 }
 
-static void cycle_release(struct lm_lock *lock) {
-    lm_lock_release(lock);
+static void cycle_release(struct lm_queue *lock) {
+    lm_queue_release(lock);
     if (lm_self) {
         lm_member_outside(lm_self);
     }
@@ -592,11 +597,12 @@ bool lm_cycle_collect(enum lm_cycle_kind kind, enum lm_cause cause,
     __atomic_add_fetch(&cycle.waiting, 1, __ATOMIC_RELAXED);
     lm_cycle_hold();
     __atomic_sub_fetch(&cycle.waiting, 1, __ATOMIC_RELAXED);
-    if (cause_is_content(cause) && lm_cycle_number() != seen &&
+    if (cause_is_content(cause) && lm_cycle_number() > seen &&
         cause_is_met(cause)) {
         lm_cycle_let();
         return true;
     }
+    __atomic_store_n(&cycle.begun, lm_cycle_number() + 1, __ATOMIC_RELAXED);
     event.cpu_began_ns = lm_clock_thread_ns();
     event.kind = cycle_allowed(kind);
     if (lm_room_is_limited()) {
@@ -613,6 +619,8 @@ bool lm_cycle_collect(enum lm_cycle_kind kind, enum lm_cause cause,
         cycle_account(&event, lm_clock_thread_ns() - event.cpu_began_ns);
         lm_cycle_ungate();
         cycle_report(&event);
+    } else {
+        __atomic_store_n(&cycle.begun, lm_cycle_number(), __ATOMIC_RELAXED);
     }
     lm_cycle_let();
     return ok;
@@ -701,7 +709,9 @@ void lm_cycle_fork_done(bool in_child) {
             cycle_abandon();
             lm_pace_forget();
         }
-        lm_lock_reset(&cycle.lock);
+        cycle.begun = cycle.number;
+        lm_queue_reset(&cycle.lock, false);
+        lm_queue_reset(&cycle.gate, true);
         // Who was about to is not here: what died, and the old marks of large
         // objects, which the next marking would take for its own.
         lm_sweep_dead_runs();

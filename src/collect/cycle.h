@@ -79,9 +79,12 @@ void lm_cycle_attend(void (*before)(void), void (*after)(void),
 // lm_cycle_number returns how many collections there have been.
 uint64_t lm_cycle_number(void);
 
+// lm_cycle_begun returns that of the last one that was begun: it may be under way,
+// and does not know what has died since.
+uint64_t lm_cycle_begun(void);
+
 // lm_cycle_collect runs a collection on the calling thread, unless one has come
-// between since lm_cycle_number() gave `seen` and the cause is content with
-// that. A kind that is not to be had now becomes LM_CYCLE_FULL. False when
+// since the one whose number is `seen` and the cause is content with that. A kind that is not to be had now becomes LM_CYCLE_FULL. False when
 // there was no memory to do it.
 bool lm_cycle_collect(enum lm_cycle_kind kind, enum lm_cause cause,
                       uint64_t seen);

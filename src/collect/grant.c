@@ -126,16 +126,17 @@ static bool refill_is_no(enum lm_refill r) {
 // The maximum, or the system, says no.
 static enum lm_refill grant_full(struct lm_member *self,
                                  const struct wish *wish, enum lm_refill r,
-                                 uint64_t seen, void **object) {
+                                 void **object) {
     enum lm_cause cause =
         r == LM_REFILL_LIMIT ? LM_CAUSE_LIMIT : LM_CAUSE_REFUSED;
     if (lm_cycle_is_beside()) {
         // The one under way may be enough.
-        grant_collect(self, LM_CYCLE_FULL, LM_CAUSE_SOFT, seen);
+        grant_collect(self, LM_CYCLE_FULL, LM_CAUSE_SOFT, lm_cycle_number());
         r = grant_try(self, wish, true, object);
     }
     if (refill_is_no(r)) {
-        grant_collect(self, LM_CYCLE_FULL, cause, seen);
+        // Not that one: what died since it was begun is alive for it.
+        grant_collect(self, LM_CYCLE_FULL, cause, lm_cycle_begun());
         r = grant_try(self, wish, true, object);
     }
     if (refill_is_no(r)) {
@@ -169,7 +170,7 @@ static enum lm_refill grant(struct lm_member *self, const struct wish *wish,
         r = grant_try(self, wish, true, object);
     }
     if (refill_is_no(r)) {
-        r = grant_full(self, wish, r, seen, object);
+        r = grant_full(self, wish, r, object);
     }
     lm_member_outside(self);
     lm_level_tell();

@@ -8,8 +8,12 @@
 //
 // each with a full collection behind it, and as soon as there is room that is
 // the end. Before all that comes another collection, if the last one has left
-// room: then other threads have been quicker. One thread at a time takes these steps: who waits for its turn may
-// find that it need not.
+// room: then other threads have been quicker. One thread at a time takes these
+// steps: who waits for its turn may find that it need not.
+//
+// What died has no place yet while a collection is under way, and the figures
+// are those of the one before. So who is about to be refused tries with
+// collections held off.
 //
 // The handler may leave by longjmp, and nobody tells us. So a turn remembers
 // where on the stack it began: when its thread allocates from above that place,
@@ -53,13 +57,15 @@ static struct {
     unsigned listener_count;
     struct lm_lock lock; // guards the handler
     lm_last_handler *handler;
-    void *argument;                // kept alive by standing here
-    uint32_t is_taken;             // a turn; atomic, waited on
-    const struct lm_member *owner; // whose it is; atomic
-    pid_t thread;                  // the owner's; written before it
+    void *argument; // kept alive by standing here
+    // The turn: 4 n when it is nobody's, 4 n + 1 when it is somebody's, and 4 n + 2
+    // while it is given up; so a turn's word is never that of another. Atomic,
+    // waited on. All below belongs to the turn, and is nothing between two.
+    uint32_t word;
+    const struct lm_member *owner; // atomic
+    pid_t thread;                  // the owner's; atomic
     // Hidden, so that a frame's address is no pointer to what lies there later.
     uintptr_t hidden_turn; // atomic
-    uintptr_t number;      // of the turn, and what its mark holds; atomic
     bool is_asking;        // the handler runs, or has left; atomic
 } last;
 
@@ -88,57 +94,75 @@ bool lm_last_is_turn_of(const struct lm_member *self) {
     return __atomic_load_n(&last.owner, __ATOMIC_RELAXED) == self;
 }
 
-static void turn_free(void) {
+static uint32_t turn_word(void) {
+    // Acquire: what belonged to the turns before is gone.
+    return __atomic_load_n(&last.word, __ATOMIC_ACQUIRE);
+}
+
+static bool word_is_taken(uint32_t word) {
+    return word % 4 == 1;
+}
+
+static void turn_clear(uint32_t word) {
     __atomic_store_n(&last.owner, NULL, __ATOMIC_RELAXED);
+    __atomic_store_n(&last.thread, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&last.hidden_turn, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&last.is_asking, false, __ATOMIC_RELAXED);
-    __atomic_store_n(&last.is_taken, 0, __ATOMIC_RELEASE);
-    lm_futex_wake(&last.is_taken, 1);
+    __atomic_store_n(&last.word, (word | 3) + 1, __ATOMIC_RELEASE);
+}
+
+// Gives up the turn of that word, unless somebody else has.
+static void turn_free(uint32_t word) {
+    if (!word_is_taken(word) ||
+        !__atomic_compare_exchange_n(&last.word, &word, word + 1, false,
+                                     __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+        return;
+    }
+    turn_clear(word);
+    lm_futex_wake(&last.word, 1);
 }
 
 static bool turn_try(struct lm_member *self, struct turn *turn) {
-    uint32_t expected = 0;
-    if (!__atomic_compare_exchange_n(&last.is_taken, &expected, 1, false,
+    uint32_t word = turn_word();
+    if (word % 4 != 0 ||
+        !__atomic_compare_exchange_n(&last.word, &word, word + 1, false,
                                      __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
         return false;
     }
-    uintptr_t number = __atomic_add_fetch(&last.number, 2, __ATOMIC_RELAXED);
     for (unsigned i = 0; i < LAST_MARK_WORDS; i++) {
-        turn->mark[i] = number;
+        turn->mark[i] = word + 1;
     }
-    last.thread = self->id;
+    __atomic_store_n(&last.thread, self->id, __ATOMIC_RELAXED);
     __atomic_store_n(&last.hidden_turn, ~(uintptr_t)turn, __ATOMIC_RELAXED);
     __atomic_store_n(&last.owner, self, __ATOMIC_RELEASE);
     return true;
 }
 
 // The thread that had it may be gone with it.
-static void turn_look(void) {
-    const struct lm_member *owner =
-        __atomic_load_n(&last.owner, __ATOMIC_ACQUIRE);
-    pid_t thread = last.thread;
-    if (owner && lm_thread_signal(thread, 0) == LM_SIGNAL_GONE &&
-        __atomic_compare_exchange_n(&last.owner, &owner, NULL, false,
-                                    __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
-        turn_free();
+static void turn_look(uint32_t word) {
+    pid_t thread = __atomic_load_n(&last.thread, __ATOMIC_RELAXED);
+    if (thread && lm_thread_signal(thread, 0) == LM_SIGNAL_GONE) {
+        turn_free(word);
     }
 }
 
 // Until it is ours, or one handler has run for too long.
 static bool turn_wait(struct lm_member *self, struct turn *turn) {
     uint64_t since = lm_clock_ns();
-    uintptr_t number = 0;
+    uint32_t before = 0;
     while (lm_clock_ns() - since < LAST_WAIT_NS) {
-        lm_futex_wait(&last.is_taken, 1, LAST_LOOK_NS);
-        turn_look();
         if (turn_try(self, turn)) {
             return true;
         }
-        uintptr_t now = __atomic_load_n(&last.number, __ATOMIC_RELAXED);
-        if (now != number ||
+        uint32_t word = turn_word();
+        if (word != before ||
             !__atomic_load_n(&last.is_asking, __ATOMIC_RELAXED)) {
             since = lm_clock_ns();
-            number = now;
+            before = word;
+        }
+        if (word % 4 != 0) {
+            turn_look(word);
+            lm_futex_wait(&last.word, word, LAST_LOOK_NS);
         }
     }
     return false;
@@ -157,10 +181,11 @@ static bool turn_take(struct lm_member *self, struct turn *turn) {
 
 static void turn_give(const struct lm_member *self, struct turn *turn) {
     // It may have been ended meanwhile, and be another's.
+    uint32_t word = turn_word();
     if (lm_last_is_turn_of(self) &&
         __atomic_load_n(&last.hidden_turn, __ATOMIC_RELAXED) ==
             ~(uintptr_t)turn) {
-        turn_free();
+        turn_free(word);
     }
     for (unsigned i = 0; i < LAST_MARK_WORDS; i++) {
         turn->mark[i] = 0;
@@ -168,18 +193,18 @@ static void turn_give(const struct lm_member *self, struct turn *turn) {
 }
 
 LM_NO_SANITIZE __attribute__((noinline)) static bool last_has_left(
-    const struct lm_member *self) {
+    const struct lm_member *self, uint32_t word) {
     uintptr_t here = (uintptr_t)__builtin_frame_address(0);
     uintptr_t there = ~__atomic_load_n(&last.hidden_turn, __ATOMIC_RELAXED);
     const struct turn *turn = (const struct turn *)there; // NOLINT
     // Another thread with the record of one that ended; above; or on a stack
     // that is no more.
-    if (last.thread != self->id || here > there ||
-        !lm_thread_is_mapped(there, there + sizeof *turn)) {
+    if (__atomic_load_n(&last.thread, __ATOMIC_RELAXED) != self->id ||
+        here > there || !lm_thread_is_mapped(there, there + sizeof *turn)) {
         return true;
     }
     for (unsigned i = 0; i < LAST_MARK_WORDS; i++) {
-        if (turn->mark[i] != last.number) {
+        if (turn->mark[i] != word) {
             return true;
         }
     }
@@ -187,19 +212,27 @@ LM_NO_SANITIZE __attribute__((noinline)) static bool last_has_left(
 }
 
 void lm_last_notice_left(const struct lm_member *self) {
-    if (lm_last_is_turn_of(self) && last_has_left(self)) {
+    uint32_t word = turn_word();
+    if (lm_last_is_turn_of(self) && last_has_left(self, word)) {
         lm_run_let_spare(false);
-        turn_free();
+        turn_free(word);
     }
 }
 
 // ---- The steps -------------------------------------------------------------------
 
+static bool last_attempt(const struct lm_last *wish) {
+    lm_cycle_hold();
+    bool ok = wish->attempt(wish->argument);
+    lm_cycle_let();
+    return ok;
+}
+
 static bool last_collect(struct lm_member *self, const struct lm_last *wish) {
     lm_member_outside(self);
-    lm_cycle_collect(LM_CYCLE_FULL, LM_CAUSE_LIMIT, lm_cycle_number());
+    lm_cycle_collect(LM_CYCLE_FULL, LM_CAUSE_LIMIT, lm_cycle_begun());
     lm_member_inside(self);
-    return wish->attempt(wish->argument);
+    return last_attempt(wish);
 }
 
 // Whether a small object should have found room after the last collection.
@@ -239,7 +272,7 @@ static bool last_compact(struct lm_member *self, const struct lm_last *wish) {
     lm_member_outside(self);
     lm_compact_run();
     lm_member_inside(self);
-    return wish->attempt(wish->argument);
+    return last_attempt(wish);
 }
 
 static bool last_ask(struct lm_member *self, size_t bytes) {
@@ -275,7 +308,7 @@ bool lm_last_resort(struct lm_member *self, const struct lm_last *wish) {
         return false; // the handler itself: not even the spare was enough
     }
     bool has_turn = turn_take(self, &turn);
-    bool ok = wish->attempt(wish->argument);
+    bool ok = last_attempt(wish);
     if (has_turn) {
         ok = ok || last_again(self, wish) || last_listeners(self, wish) ||
              last_compact(self, wish) || last_handler(self, wish);
@@ -290,6 +323,6 @@ void lm_last_fork_child(void) {
     if (lm_self && lm_last_is_turn_of(lm_self)) {
         last.thread = lm_self->id;
     } else {
-        turn_free();
+        turn_clear(turn_word());
     }
 }

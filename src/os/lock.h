@@ -22,6 +22,22 @@ void lm_lock_release(struct lm_lock *lock);
 // lm_lock_reset makes a lock free in the child of a fork.
 void lm_lock_reset(struct lm_lock *lock);
 
+// struct lm_queue is a lock that is given to those who wait in the order in which
+// they came, for what is held long and often: who asks again at once would keep a
+// plain one for ever. All zeroes is free.
+struct lm_queue {
+    uint32_t next;   // the ticket of who comes next; atomic
+    uint32_t served; // the ticket whose turn it is; atomic, waited on
+};
+
+void lm_queue_acquire(struct lm_queue *queue);
+bool lm_queue_try(struct lm_queue *queue);
+void lm_queue_release(struct lm_queue *queue);
+
+// lm_queue_reset makes a lock free in the child of a fork, or the caller's:
+// whoever waited for it is not here.
+void lm_queue_reset(struct lm_queue *queue, bool is_held);
+
 // lm_futex_wait sleeps while *word is value, at most timeout_ns (0: forever).
 // It may return early; callers look again. errno is left as it was.
 void lm_futex_wait(const uint32_t *word, uint32_t value, uint64_t timeout_ns);
