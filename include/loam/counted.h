@@ -16,9 +16,12 @@
 //   * A positive count alone does not keep an object. It is alive as long as it
 //     is reachable, from where the collector looks.
 //   * Counted objects that refer to each other in a cycle keep their counts above
-//     zero for ever. When the program cannot reach them the collector takes them
-//     back, and their dispose functions do not run. What must be closed in that
-//     case too needs a finalizer.
+//     zero for ever; and so does one whose reference was lost, because what held
+//     it was collected. When the program cannot reach them a full collection finds
+//     them, and their dispose functions run, once each, where finalizers run: on a
+//     thread of the library's, or in loam_finalizers_run. What an object owns
+//     (LOAM_COUNTED_OWNS) follows it, as if its last reference had been released;
+//     within a cycle one is the first, nobody knows which. Finalizers come before.
 //
 // The count is in sixteen bytes before the address that the program knows. So a
 // counted object is not resized with loam_realloc, nor freed with loam_free.
@@ -42,7 +45,7 @@ extern "C" {
 
 // loam_dispose_fn puts an object's affairs in order: closes what it has open,
 // releases what it has retained. It runs on the thread that released the object
-// last, outside of the library's locks, and must return. It may allocate,
+// last, or where finalizers do, outside of the library's locks, and must return. It may allocate,
 // collect, and release other objects. Those that die by that follow when it has
 // returned, before anything else that waits to die; so a chain of any length
 // takes no stack. It must not retain the object, nor give it to anybody: when

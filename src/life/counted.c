@@ -27,6 +27,9 @@
 //              the word is a pointer field of every counted type.
 //   counted.4  An object that is dying is referred to by its thread's queue, or
 //              by the frame of queue_run.
+//   counted.5  What has been disposed of, or is held for it, by the collector has
+//              no owner, and COUNT_ENDED in place of a count of its owner's; when
+//              it dies after all, SHARED_ENDED says so.
 
 #include "life/counted.h"
 
@@ -45,6 +48,10 @@
 
 // Makes every owner's word larger than any address. (counted.3)
 #define OWNER_BIT 0x80000000u
+
+// See counted.5.
+#define COUNT_ENDED 1u
+#define SHARED_ENDED (UINT64_C(1) << 62)
 
 // A step that the kernel has interrupted so often is not tried again: a debugger
 // may be stepping through it.
@@ -135,6 +142,10 @@ static bool count_is_sound(const struct loam_count_ *count, uint64_t shared) {
     return (owner & OWNER_BIT) && shared >> 62 == 0;
 }
 
+static inline bool count_is_ended(const struct loam_count_ *count) {
+    return count->owner == LOAM_OWNER_NOBODY_ && count->local == COUNT_ENDED;
+}
+
 static void count_note_handed(const struct loam_count_ *count) {
     struct lm_object o;
     if (lm_find((uintptr_t)count, &o)) {
@@ -208,7 +219,7 @@ static inline struct loam_count_ **link_of(struct loam_count_ *count) {
 static inline void queue_add(struct loam_count_ *count) {
     struct loam_count_ **at =
         queue.last_child ? link_of(queue.last_child) : &queue.first;
-    count->shared = 1;
+    count->shared = count_is_ended(count) ? SHARED_ENDED | 1 : 1;
     *link_of(count) = *at;
     *at = count;
     queue.last_child = count;
@@ -353,7 +364,7 @@ static inline struct loam_count_ *object_end(struct lm_member *self,
         row_begin(self, row, count);
     }
     queue.last_child = NULL;
-    if (row->death->dispose) {
+    if (row->death->dispose && lm_likely(count->shared == 1)) {
         lm_member_outside(self);
         row->death->dispose(count + 1);
         lm_member_inside(self);
@@ -391,9 +402,11 @@ static void object_die(struct lm_member *self, struct loam_count_ *count) {
         lm_member_outside(self);
     } else if (self->inside) {
         // A handler of a fault in the allocator must not touch its lists, which
-        // freeing does; the collector will find the object.
-        count->shared = 1;
+        // freeing does; the collector will find the object stranded, or dead.
+        uint32_t ended = count_is_ended(count) ? COUNT_ENDED : 0;
+        count->shared = 2 * 1 + 1;
         count->owner = LOAM_OWNER_NOBODY_;
+        count->local = ended;
     } else {
         lm_member_inside(self);
         queue_add(count);
@@ -438,6 +451,64 @@ void lm_counted_release(struct lm_member *self, struct loam_count_ *count,
     }
     if (count_drop(self, count, call)) {
         object_die(self, count);
+    }
+}
+
+// ---- Stranded objects ------------------------------------------------------------
+
+bool lm_counted_is_stranded(const struct loam_count_ *count) {
+    uint64_t shared = count_shared(count);
+    return count_is_sound(count, shared) && !count_is_ended(count);
+}
+
+static void words_each(char *from, const char *to, void (*fn)(void **field)) {
+    for (; from < to; from += sizeof(void *)) {
+        if (*(void **)from) {
+            fn((void **)from);
+        }
+    }
+}
+
+void lm_counted_each_owned(struct loam_count_ *count,
+                           void (*fn)(void **field)) {
+    struct lm_object object;
+    char *start = (char *)count;
+    if (!lm_find_cell((uintptr_t)count, &object)) {
+        return;
+    }
+    const struct lm_death *death = &lm_kinds[object.kind].type->death;
+    for (size_t i = 0; i < death->owned_count; i++) {
+        char *from = start + death->owned[i].offset_bytes;
+        words_each(from, from + death->owned[i].word_count * sizeof(void *),
+                   fn);
+    }
+    if (death->owned_flex_bytes) {
+        words_each(start + death->owned_flex_bytes,
+                   start + lm_find_size(&object), fn);
+    }
+}
+
+void lm_counted_hold_stranded(struct loam_count_ *count) {
+    size_t references = lm_counted_value(count) + 1;
+    count->owner = LOAM_OWNER_NOBODY_;
+    count->local = COUNT_ENDED;
+    __atomic_store_n(&count->shared, 2 * references + 1, __ATOMIC_RELEASE);
+}
+
+static void stranded_release(void **field) {
+    struct loam_count_ *owned = (struct loam_count_ *)*field - 1;
+    *field = NULL; // it lives until the hold is let go of
+    lm_counted_release(lm_self, owned, "the release of an owned field");
+}
+
+void lm_counted_end_stranded(void *object, void *unused) {
+    struct loam_count_ *count = (struct loam_count_ *)object - 1;
+    struct lm_object found;
+    (void)unused;
+    if (lm_find((uintptr_t)count, &found)) {
+        lm_kinds[found.kind].type->death.dispose(object);
+        lm_counted_each_owned(count, stranded_release);
+        lm_counted_release(lm_self, count, "loam_release");
     }
 }
 

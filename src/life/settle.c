@@ -16,6 +16,7 @@
 #include "life/map.h"
 #include "life/record.h"
 #include "life/release.h"
+#include "life/stranded.h"
 #include "mark/team.h"
 #include "os/lock.h"
 #include "world/member.h"
@@ -40,6 +41,8 @@ enum stage {
     STAGE_ORDER,
     STAGE_RAISE,
     STAGE_RAISED,
+    STAGE_STRANDED,
+    STAGE_FOUND,
     STAGE_MAPS,
     STAGE_REST,
     STAGE_LIST,
@@ -343,6 +346,14 @@ static bool stage_raised(struct loam_marker *m) {
     return !lm_map_mark_some(m);
 }
 
+static void stranded_due(uint32_t number) {
+    list_append(&settle.pending, number);
+}
+
+static bool stage_stranded(struct loam_marker *m) {
+    return !lm_stranded_some(m, stranded_due);
+}
+
 static bool stage_maps(struct loam_marker *m) {
     (void)m;
     return !lm_map_sweep_some();
@@ -413,12 +424,14 @@ static void stage_set(uint32_t stage) {
 
 void lm_settle_begin(void) {
     lm_record_fresh_clear();
-    if (lm_record_count() == 0 && !lm_garbage_is_kept()) {
+    if (lm_record_count() == 0 && !lm_garbage_is_kept() &&
+        !lm_stranded_is_possible()) {
         return;
     }
     lm_sweep_hold(true);
     lm_garbage_begin();
     lm_map_begin();
+    lm_stranded_begin();
     settle.has_rest = false;
     stage_set(STAGE_KEYS);
     __atomic_store_n(&loam_weak_epoch_, loam_weak_epoch_ + 1, __ATOMIC_RELEASE);
@@ -426,6 +439,7 @@ void lm_settle_begin(void) {
 
 void lm_settle_end(void) {
     __atomic_store_n(&settle.is_pressed, false, __ATOMIC_RELAXED);
+    lm_stranded_end();
     stage_set(STAGE_NONE);
     lm_sweep_hold(false);
     __atomic_store_n(&loam_weak_epoch_, loam_weak_epoch_ + 1, __ATOMIC_RELEASE);
@@ -438,9 +452,10 @@ bool lm_settle_is_under_way(void) {
 
 bool lm_settle_some(void) {
     static bool (*const stages[])(struct loam_marker *) = {
-        NULL,         stage_keys,    stage_death, stage_order, stage_raise,
-        stage_raised, stage_maps,    stage_rest,  stage_list,  stage_follow,
-        stage_keep,   stage_publish, stage_guards};
+        NULL,        stage_keys,    stage_death,    stage_order,
+        stage_raise, stage_raised,  stage_stranded, stage_raised,
+        stage_maps,  stage_rest,    stage_list,     stage_follow,
+        stage_keep,  stage_publish, stage_guards};
     uint32_t stage = stage_now();
     struct loam_marker *m = lm_team_begin_after();
     m->on_mark = lm_map_on_mark();
@@ -539,6 +554,7 @@ bool lm_settle_press(struct lm_member *self) {
 void lm_settle_fork_child(void) {
     lm_garbage_begin();
     lm_map_begin();
+    lm_stranded_begin();
     settle.has_rest = true;
     stage_set(STAGE_KEYS);
 }
@@ -567,6 +583,8 @@ static void fresh_filter(lm_record_filter_fn *fn, struct loam_marker *m) {
 
 void lm_settle_minor(struct loam_marker *m) {
     bool has_fresh = lm_record_fresh_count() > 0;
+    lm_stranded_keep_young(m);
+    lm_team_complete();
     lm_map_mark_minor(m);
     if (has_fresh) {
         fresh_filter(judge_death, m);

@@ -5,7 +5,8 @@
 // A collection of all settles them while the program runs again:
 //
 //   in the last stop          beside the program
-//   lm_settle_begin  ------>  keys -> death -> order -> raise -> rest  ------> end
+//   lm_settle_begin  ------>  keys -> death -> order -> raise -> stranded  --.
+//                     end  <------------------------ keep <- rest <- maps  <--'
 //                             lm_settle_some, again and again
 //
 //   keys   what is reachable through weak maps and guardians is marked
@@ -13,6 +14,8 @@
 //          and guardians of it come due
 //   order  finalizers that wait for others are sorted out
 //   raise  what a finalizer or a guardian will get is marked, and all it leads to
+//   stranded  counted objects that nobody reaches are picked to be disposed of, and
+//          marked
 //   maps   entries of weak maps that have died are dropped
 //   rest   long weak references to what is still not marked are cleared; records
 //          of weak references that are gone themselves are dropped

@@ -434,7 +434,10 @@ static void counted_objects_of_a_dead_cycle_are_finalized(void **state) {
     collect_clean();
     assert_int_equal(loam_finalizers_wait(0), 0);
     assert_in_range(finals, 100 - SURVIVORS_SLACK, 100);
-    assert_int_equal(deaths(), 0);
+    // A later collection disposes of them.
+    collect_clean();
+    assert_int_equal(loam_finalizers_wait(0), 0);
+    assert_in_range(deaths(), 100 - SURVIVORS_SLACK, 100);
 }
 
 static OWN_FRAME void make_cycles(struct survivors *list) {
@@ -446,6 +449,7 @@ static OWN_FRAME void make_cycles(struct survivors *list) {
     }
 }
 
+// With their dispose functions; see stranded_test.c.
 static void cycles_are_the_collectors(void **state) {
     (void)state;
     struct survivors list = survivors_new(CYCLES);
@@ -454,8 +458,9 @@ static void cycles_are_the_collectors(void **state) {
     assert_int_equal(survivors_count(&list), CYCLES);
     drop_places();
     collect_clean();
+    assert_int_equal(loam_finalizers_wait(0), 0);
     assert_true(survivors_count(&list) <= SURVIVORS_SLACK);
-    assert_int_equal(deaths(), 0);
+    assert_in_range(deaths(), 2 * (CYCLES - SURVIVORS_SLACK), 2 * CYCLES);
     survivors_free(&list);
 }
 
@@ -473,6 +478,7 @@ static void a_count_alone_keeps_nothing(void **state) {
     drop_counted(&list);
     drop_places();
     collect_clean();
+    assert_int_equal(loam_finalizers_wait(0), 0);
     assert_true(survivors_count(&list) <= SURVIVORS_SLACK);
     survivors_free(&list);
 }
