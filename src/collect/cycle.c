@@ -29,8 +29,11 @@
 #define CYCLE_ROUNDS 6
 #define CYCLE_FEW_LINES 512
 
-// So many short stops are tried before the last one takes as long as it takes.
-#define CYCLE_STOPS 256
+// So many short stops are tried, or for so long in all, before the last one takes
+// as long as it takes: to stop a thousand threads alone takes longer than a pause
+// should.
+#define CYCLE_STOPS 4096
+#define CYCLE_STOPS_NS 2000000000u
 #define CYCLE_SHIFT_MAX 4
 
 // Written pages that are armed at a time in and between short stops.
@@ -38,6 +41,9 @@
 
 // The longest marking between two short stops.
 #define CYCLE_DRAIN_NS 8000000u
+
+// After so many stops that had no time for all that was written it is halved.
+#define CYCLE_DRAIN_STOPS 256
 
 static struct {
     struct lm_queue lock; // one collection at a time
@@ -297,12 +303,14 @@ struct beside {
     size_t block; // where the visit of written pages goes on
     unsigned stops;
     unsigned late; // of those, how many had no time for all that was written
+    uint64_t ns;   // that they took in all
     bool is_done;
 };
 
 // Of the pause target, for marking; the rest is for stopping and starting.
 static uint64_t beside_deadline(const struct beside *b, uint64_t began) {
-    if (b->stops >= CYCLE_STOPS || lm_marker_is_hurried()) {
+    if (b->stops >= CYCLE_STOPS || b->ns >= CYCLE_STOPS_NS ||
+        lm_marker_is_hurried()) {
         return 0;
     }
     return began + lm_pace_target_ns() / 10 * 6;
@@ -326,17 +334,20 @@ static bool beside_is_rooted(const struct lm_images *images,
 // time for had better stay unarmed, for then the program writes it for nothing.
 static bool beside_visit(struct beside *b, bool is_concurrent,
                          uint64_t deadline_ns) {
-    for (;;) {
+    // First what is left of the visit before: pages that wait to be scanned are
+    // written, and visited, again.
+    bool is_drained = lm_team_drain(is_concurrent, deadline_ns);
+    bool is_end = false;
+    while (is_drained && !is_end) {
         lm_marker_phase(false, is_concurrent, 0);
-        bool is_end = lm_dirty_visit(lm_team_marker(), &b->pages, &b->block,
-                                     CYCLE_VISIT_PAGES);
-        if (!lm_team_drain(is_concurrent, deadline_ns)) {
-            return false;
-        }
-        if (is_end || (deadline_ns && lm_clock_ns() > deadline_ns)) {
-            return is_end;
+        is_end = lm_dirty_visit(lm_team_marker(), &b->pages, &b->block,
+                                CYCLE_VISIT_PAGES);
+        is_drained = lm_team_drain(is_concurrent, deadline_ns);
+        if (deadline_ns && lm_clock_ns() > deadline_ns) {
+            break;
         }
     }
+    return is_drained && is_end;
 }
 
 // All that is written has been visited and all that is marked has been scanned,
@@ -369,6 +380,7 @@ static void beside_stop(const struct lm_images *images, void *argument) {
         cycle_turn(event, began, event->mark_ns);
     }
     cycle_start(event, began);
+    b->ns += lm_clock_ns() - began;
 }
 
 // Gives the marker what lives because of records and maps.
@@ -426,6 +438,13 @@ static uint64_t beside_interval(const struct beside *b) {
     return (lm_pace_target_ns() / 2) >> shift;
 }
 
+// How long marking goes on between two stops, at most: also less and less.
+static uint64_t beside_drain(const struct beside *b) {
+    unsigned shift = b->late / CYCLE_DRAIN_STOPS;
+    return CYCLE_DRAIN_NS >>
+           (shift < CYCLE_SHIFT_MAX ? shift : CYCLE_SHIFT_MAX);
+}
+
 // What does not fit one short stop is done in several. In between the program
 // runs, and marking goes on beside it.
 static bool beside_finish(struct lm_cycle_event *event) {
@@ -444,7 +463,7 @@ static bool beside_finish(struct lm_cycle_event *event) {
         }
         // Marking is let come to its end, within reason: what a stop had no time
         // for need not wait for the next.
-        lm_team_drain(true, lm_clock_ns() + CYCLE_DRAIN_NS);
+        lm_team_drain(true, lm_clock_ns() + beside_drain(&b));
         uint64_t until = lm_clock_ns() + beside_interval(&b);
         beside_visit(&b, true, until);
         uint64_t now = lm_clock_ns();
