@@ -29,9 +29,9 @@
 #define CYCLE_ROUNDS 6
 #define CYCLE_FEW_LINES 512
 
-// So many short stops are tried, or for so long in all, before the last one takes
-// as long as it takes: to stop a thousand threads alone takes longer than a pause
-// should.
+// So many short stops are tried, or for so long in all, for each GiB of heap, before
+// the last one takes as long as it takes: to stop a thousand threads alone takes
+// longer than a pause should.
 #define CYCLE_STOPS 4096
 #define CYCLE_STOPS_NS 2000000000u
 #define CYCLE_SHIFT_MAX 4
@@ -309,7 +309,8 @@ struct beside {
 
 // Of the pause target, for marking; the rest is for stopping and starting.
 static uint64_t beside_deadline(const struct beside *b, uint64_t began) {
-    if (b->stops >= CYCLE_STOPS || b->ns >= CYCLE_STOPS_NS ||
+    uint64_t gib = (lm_run_used() >> (30 - LM_BLOCK_SHIFT)) + 1;
+    if (b->stops >= CYCLE_STOPS * gib || b->ns >= CYCLE_STOPS_NS * gib ||
         lm_marker_is_hurried()) {
         return 0;
     }

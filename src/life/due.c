@@ -27,6 +27,7 @@ void lm_due_add(uint32_t number) {
         lm_record_remove(number); // it was freed meanwhile
         return;
     }
+    lm_record_set_due(number, true);
     if (r->kind == LM_RECORD_GUARD) {
         struct loam_guardian *g = (struct loam_guardian *)r->holder; // NOLINT
         list_append(&g->first, &g->last, number);
@@ -50,6 +51,7 @@ bool lm_due_take(struct lm_record *record, uint32_t *begun) {
     uint32_t number = due.first;
     if (number) {
         *record = *lm_record_at(number);
+        lm_record_set_due(number, false);
         due.first = record->queue;
         ++*begun;
         __atomic_store_n(&due.count, due.count - 1, __ATOMIC_RELAXED);
@@ -61,11 +63,13 @@ bool lm_due_take(struct lm_record *record, uint32_t *begun) {
 
 uintptr_t lm_due_take_guarded(struct loam_guardian *guardian) {
     uintptr_t target = 0;
+    uint32_t number;
     lm_record_lock();
-    uint32_t number = guardian->first;
-    if (number) {
+    // What was freed while it waited has no target any more.
+    while (target == 0 && (number = guardian->first) != 0) {
         const struct lm_record *r = lm_record_at(number);
         target = r->target;
+        lm_record_set_due(number, false);
         guardian->first = r->queue;
         guardian->count--;
         due.guarded_count--;
@@ -80,6 +84,7 @@ size_t lm_due_count(void) {
 }
 
 void lm_due_forget_guarded(uint32_t number) {
+    lm_record_set_due(number, false);
     due.guarded_count--;
     lm_record_remove(number);
 }

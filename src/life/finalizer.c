@@ -53,8 +53,9 @@ static bool is_within(void) {
 
 static const char *object_type_name(uintptr_t start) {
     struct lm_object object;
-    return lm_find_cell(start, &object) ? lm_kinds[object.kind].type->name
-                                        : "(unknown)";
+    return start && lm_find_cell(start, &object)
+               ? lm_kinds[object.kind].type->name
+               : "(unknown)";
 }
 
 static void report_slow(uint64_t ns, bool is_over) {
@@ -85,9 +86,11 @@ void lm_finalizer_check(void) {
 }
 
 static void call(const struct lm_record *r) {
-    // Of a weak reference that has been cleared the reference is told.
-    uintptr_t word =
-        r->kind == LM_RECORD_WEAK ? r->holder : lm_find_known(r->target);
+    // Of a weak reference that has been cleared the reference is told. Without a
+    // function the object was freed while the call was due.
+    uintptr_t word = r->kind == LM_RECORD_WEAK || r->fn == NULL
+                         ? r->holder
+                         : lm_find_known(r->target);
     void *first = (void *)word; // NOLINT: an address of the heap
     uintptr_t before = finalize_frame;
     finalize_frame = (uintptr_t)__builtin_frame_address(0);

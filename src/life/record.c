@@ -7,7 +7,8 @@
 //
 //   record.1  A cell's bit is set if and only if a record of its block's list has
 //             it as its target. There is a row of bits for finalizers and one for
-//             all else.
+//             all else; and two for those that are due, which are in no block's
+//             list: one for calls and one for what waits at guardians.
 
 #include "life/record.h"
 
@@ -30,6 +31,7 @@
 
 struct region {
     uint64_t has[RECORD_REGION][2][LM_CELL_WORDS];
+    uint64_t due[RECORD_REGION][2][LM_CELL_WORDS];
     uint64_t watched[RECORD_REGION][LM_CELL_WORDS]; // atomic
     uint32_t first[RECORD_REGION];
     uint32_t round[RECORD_REGION]; // in which lm_record_is_first was asked
@@ -111,12 +113,27 @@ static bool object_has(struct region *region, const struct lm_object *object,
            (*cell_word(region, object, row) >> (object->cell % 64)) & 1;
 }
 
+static uint64_t *due_word(struct region *region, const struct lm_object *object,
+                          unsigned row) {
+    return &region->due[object->block & (RECORD_REGION - 1)][row]
+                       [object->cell / 64];
+}
+
+static bool object_is_due(struct region *region,
+                          const struct lm_object *object) {
+    return region &&
+           ((*due_word(region, object, 0) | *due_word(region, object, 1)) >>
+            (object->cell % 64)) &
+               1;
+}
+
 LM_NO_SANITIZE bool lm_record_may_have(const struct lm_object *object) {
     if (lm_record_count() == 0) {
         return false;
     }
     struct region *region = region_of(object->block);
-    return object_has(region, object, 0) || object_has(region, object, 1);
+    return object_has(region, object, 0) || object_has(region, object, 1) ||
+           object_is_due(region, object);
 }
 
 uint32_t lm_record_find(const struct lm_object *object,
@@ -327,6 +344,7 @@ bool lm_record_reserve(const struct lm_object *object) {
 
 void lm_record_move(uint32_t number, const struct lm_object *object) {
     record_link(region_of(object->block), object, number);
+    lm_record_touch(number); // the object may be new
 }
 
 void lm_record_attach(uint32_t number) {
@@ -343,6 +361,34 @@ void lm_record_remove(uint32_t number) {
         lm_record_detach(number);
     }
     number_give(number);
+}
+
+// ---- What is due -----------------------------------------------------------------
+
+void lm_record_set_due(uint32_t number, bool is_due) {
+    const struct lm_record *r = lm_record_at(number);
+    struct lm_object object;
+    if (r->target == 0 || !lm_find_cell(r->target, &object)) {
+        return;
+    }
+    // It had a record in the block's list, so there is a region.
+    uint64_t *word =
+        due_word(region_of(object.block), &object, r->kind == LM_RECORD_GUARD);
+    uint64_t bit = (uint64_t)1 << (object.cell % 64);
+    *word = is_due ? *word | bit : *word & ~bit;
+}
+
+uint32_t lm_record_find_due(const struct lm_object *object, uint32_t after) {
+    if (!object_is_due(region_of(object->block), object)) {
+        return 0;
+    }
+    for (uint32_t n = after + 1; n < records.end; n++) {
+        const struct lm_record *r = lm_record_at(n);
+        if (r->target == object->start && (r->flags & LM_RECORD_READY)) {
+            return n;
+        }
+    }
+    return 0;
 }
 
 // ---- What is new -----------------------------------------------------------------

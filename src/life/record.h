@@ -65,6 +65,12 @@ uint32_t lm_record_find_any(const struct lm_object *object);
 // who knows that nobody else is giving it one.
 bool lm_record_may_have(const struct lm_object *object);
 
+// lm_record_set_due notes that a record, which is detached, is due, or no longer.
+// lm_record_find_due finds one of an object that is, or one behind `after`; 0 when
+// there is none. That is known at once, or costs a look at all records.
+void lm_record_set_due(uint32_t number, bool is_due);
+uint32_t lm_record_find_due(const struct lm_object *object, uint32_t after);
+
 // lm_record_watch notes that a weak map watches an object, which must not be freed
 // by hand then; false without memory. Any thread, without the lock, inside.
 // lm_record_unwatch_all forgets that of all objects, and lm_record_is_watched asks.

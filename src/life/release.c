@@ -32,6 +32,14 @@ static void record_release(uint32_t number) {
     lm_record_remove(number);
 }
 
+// A call that is due keeps its place, and does nothing.
+static void due_release(uint32_t number) {
+    struct lm_record *r = lm_record_at(number);
+    lm_record_set_due(number, false);
+    r->target = 0;
+    r->fn = NULL;
+}
+
 // What was guarded is guarded no more; what is on a list is dropped later.
 static void guards_release(uintptr_t guardian) {
     lm_record_lock();
@@ -70,6 +78,9 @@ static bool records_release(const struct lm_object *object) {
     bool ok = lm_record_find(object, LM_RECORD_MAP, 0) == 0;
     while (ok && (number = lm_record_find_any(object)) != 0) {
         record_release(number);
+    }
+    while (ok && (number = lm_record_find_due(object, 0)) != 0) {
+        due_release(number);
     }
     lm_record_unlock();
     return ok;
@@ -111,6 +122,12 @@ bool lm_release_moved(const struct lm_object *from,
     }
     lm_record_lock();
     bool ok = lm_record_reserve(to);
+    for (number = 0; ok && (number = lm_record_find_due(from, number)) != 0;) {
+        lm_record_set_due(number, false);
+        lm_record_at(number)->target = to->start;
+        lm_record_set_due(number, true);
+        lm_record_touch(number);
+    }
     while (ok && (number = lm_record_find_any(from)) != 0) {
         struct lm_record *r = lm_record_at(number);
         lm_record_detach(number);

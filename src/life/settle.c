@@ -243,7 +243,7 @@ static bool keys_guarded(struct loam_marker *m) {
     for (uint32_t n = 1; n < lm_record_end(); n++) {
         const struct lm_record *r = lm_record_at(n);
         if (r->kind == LM_RECORD_GUARD && (r->flags & LM_RECORD_READY) &&
-            r->holder && lm_marker_is_kept(r->holder) &&
+            r->holder && lm_marker_is_kept(r->holder) && r->target &&
             !lm_marker_is_kept(r->target)) {
             lm_marker_root(m, r->target);
             has_marked = true;

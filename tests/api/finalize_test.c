@@ -150,6 +150,31 @@ static void a_finalizer_follows_an_object_that_realloc_moves(void **state) {
     assert_in_range(calls, FEWEST, COUNT);
 }
 
+// The record is old and the object is new.
+static void what_realloc_has_moved_is_finalized_after_a_minor_collection(
+    void **state) {
+    (void)state;
+    forget_calls();
+    for (long i = 0; i < COUNT; i++) {
+        held[i] = node_new(i);
+        must(loam_finalize(held[i], note, NULL) == 0);
+    }
+    loam_collect();
+    for (long i = 0; i < COUNT; i++) {
+        held[i] = loam_realloc(held[i], 1000);
+        must(held[i] != NULL);
+    }
+    memset(held, 0, sizeof held);
+    stack_clear();
+    loam_collect_minor();
+    for (long i = 0; i < COUNT; i++) {
+        // In their place, if they were freed.
+        must(loam_realloc(node_new(-1), 1000) != NULL);
+    }
+    collect_and_wait();
+    assert_in_range(calls, FEWEST, COUNT);
+}
+
 static OWN_FRAME void make_rings(void) {
     for (long i = 0; i < COUNT; i += 4) {
         struct node *ring[4];
@@ -511,6 +536,14 @@ static OWN_FRAME void guard_some(struct loam_guardian *guardian) {
     }
 }
 
+// Known by a long reference only, until it dies and after.
+static OWN_FRAME struct loam_weak *guard_one(struct loam_guardian *guardian,
+                                             long value) {
+    struct node *n = node_new(value);
+    must(loam_guard(guardian, n) == 0);
+    return loam_weak_new_long(n);
+}
+
 static OWN_FRAME int drain_guardian(struct loam_guardian *guardian) {
     int count = 0;
     const struct node *n;
@@ -660,6 +693,88 @@ static void the_program_may_call_finalizers_itself(void **state) {
     assert_int_equal(o->exit_code, 0);
 }
 
+// Of two that refer to each other the one that is called first frees the other by
+// hand, or has it moved, while the other's own call is due.
+static struct node *moved[COUNT];
+
+static void end_partner(void *object, void *argument) {
+    struct node *n = object;
+    long *ended = argument;
+    struct node *partner = n->next;
+    must(n->value >= 0 && n->value < COUNT);
+    n->value = -1;
+    if (partner == NULL || partner->value < 0) {
+        return; // it has been called already
+    }
+    long number = partner->value;
+    if (number % 2) {
+        loam_free(partner);
+        for (int i = 0; i < 8; i++) {
+            node_new(-2); // in its place
+        }
+    } else {
+        moved[number] = loam_realloc(partner, 10 * sizeof *partner);
+        must(moved[number] != NULL);
+    }
+    ended[number]++;
+}
+
+static OWN_FRAME void make_pairs(long *ended) {
+    for (long i = 0; i < COUNT; i++) {
+        struct node *n = node_new(i);
+        n->next = node_new(i);
+        n->next->next = n;
+        must(loam_finalize(n, end_partner, ended) == 0);
+        must(loam_finalize(n->next, end_partner, ended) == 0);
+    }
+}
+
+static void scene_freed_while_due(void) {
+    static long ended[COUNT];
+    loam_finalizers_on_demand(NULL, NULL);
+    make_pairs(ended);
+    collect_clean();
+    must(loam_finalizers_due() >= 2 * FEWEST);
+    loam_finalizers_run(SIZE_MAX);
+    for (long i = 0; i < COUNT; i++) {
+        must(ended[i] <= 1);
+        must(moved[i] == NULL || moved[i]->value == -1);
+    }
+    must(loam_finalizers_due() == 0);
+}
+
+// Every second is freed while it waits at the guardian.
+static void scene_freed_while_guarded(void) {
+    struct loam_guardian *guardian = loam_guardian_new();
+    struct loam_weak **weak = loam_new_array(struct loam_weak *, COUNT);
+    size_t count = 0;
+    const struct node *n;
+    must(guardian != NULL && weak != NULL);
+    for (long i = 0; i < COUNT; i++) {
+        weak[i] = guard_one(guardian, i);
+    }
+    collect_clean();
+    for (long i = 0; i < COUNT; i += 2) {
+        loam_free(loam_weak_get(weak[i]));
+        node_new(-1); // in its place
+    }
+    while ((n = loam_guardian_next(guardian)) != NULL) {
+        must(n->value % 2 == 1);
+        count++;
+    }
+    must(count >= FEWEST / 2 && count <= COUNT / 2);
+}
+
+static void what_is_freed_while_its_call_is_due_is_left_out(void **state) {
+    (void)state;
+    const char *const scenes[] = {"freed while due", "freed while guarded"};
+    for (size_t i = 0; i < 2; i++) {
+        const struct outcome *o = scene_play(scenes[i], (const char *[]){NULL});
+        assert_string_equal(o->err, "");
+        assert_int_equal(o->exit_code, 0);
+    }
+}
+
 static void print_value(void *object, void *argument) {
     (void)argument;
     printf("%ld\n", ((struct node *)object)->value);
@@ -728,9 +843,12 @@ static void a_slow_finalizer_is_reported_with_its_type(void **state) {
     assert_string_equal(o->err, "");
 }
 
-static const struct scene scenes[] = {{"on demand", scene_on_demand},
-                                      {"at exit", scene_at_exit},
-                                      {"slow", scene_slow}};
+static const struct scene scenes[] = {
+    {"on demand", scene_on_demand},
+    {"freed while due", scene_freed_while_due},
+    {"freed while guarded", scene_freed_while_guarded},
+    {"at exit", scene_at_exit},
+    {"slow", scene_slow}};
 
 int main(int argc, char **argv) {
     scene_main(argc, argv, scenes, COUNT_OF(scenes));
@@ -740,7 +858,10 @@ int main(int argc, char **argv) {
             finalizers_of_young_objects_come_with_minor_collections),
         cmocka_unit_test(living_objects_are_not_finalized),
         cmocka_unit_test(a_freed_object_is_not_finalized),
+        cmocka_unit_test(what_is_freed_while_its_call_is_due_is_left_out),
         cmocka_unit_test(a_finalizer_follows_an_object_that_realloc_moves),
+        cmocka_unit_test(
+            what_realloc_has_moved_is_finalized_after_a_minor_collection),
         cmocka_unit_test(all_objects_of_a_cycle_are_finalized),
         cmocka_unit_test(what_a_dead_object_refers_to_is_whole),
         cmocka_unit_test(

@@ -155,7 +155,7 @@ static OWN_FRAME void step_make(struct shadow *s, struct choice *choice) {
 }
 
 static OWN_FRAME void step(struct shadow *s, struct choice *choice) {
-    size_t what = choose(choice, 100);
+    size_t what = choose(choice, 118);
     size_t target = choose_handle(s, choice);
     if (what < 30 || target == SHADOW_NONE) {
         step_make(s, choice);
@@ -180,8 +180,14 @@ static OWN_FRAME void step(struct shadow *s, struct choice *choice) {
         step_refused(choice);
     } else if (what == 98) {
         loam_collect_minor();
-    } else {
+    } else if (what == 99) {
         collect_clean();
+    } else if (what < 104) {
+        shadow_watch(s, target);
+    } else if (what < 116) {
+        shadow_finalize(s, target);
+    } else {
+        shadow_run_finals(s);
     }
 }
 
@@ -199,6 +205,7 @@ void program_run(struct choice *choice, size_t step_limit) {
     // Over a long run stale words cannot hold on to much: 3 at most were seen.
     if (s->dead_count > 1000) {
         must(s->retained_count <= s->dead_count / 100);
+        must(s->called_count > 0);
     }
     shadow_free(s);
     loam_verify();

@@ -48,6 +48,11 @@ static uint64_t collections(void) {
     return stats.collection_count;
 }
 
+// Whose objects the finalizers that are called belong to, and the last number that
+// any shadow's object was given.
+static struct shadow *finals_of;
+static uint64_t last_serial;
+
 struct shadow *shadow_new(void) {
     struct shadow *s = calloc(1, sizeof *s);
     must(s != NULL);
@@ -61,7 +66,13 @@ struct shadow *shadow_new(void) {
     s->held = calloc(SHADOW_HANDLES, sizeof(void *));
     must(s->held != NULL &&
          loam_root_add(s->held, SHADOW_HANDLES * sizeof(void *)) == 0);
+    s->weak = calloc(SHADOW_HANDLES, sizeof *s->weak);
+    must(s->weak != NULL &&
+         loam_root_add(s->weak, SHADOW_HANDLES * sizeof *s->weak) == 0);
     s->collection_count = collections();
+    loam_finalizers_on_demand(NULL, NULL);
+    finals_of = s;
+    s->first_serial = last_serial + 1;
     return s;
 }
 
@@ -78,7 +89,12 @@ void shadow_free(struct shadow *s) {
         }
         free(s->areas[i].words);
     }
+    // Those that are due are called for nobody.
+    finals_of = NULL;
+    loam_finalizers_run(SIZE_MAX);
+    loam_root_remove(s->weak);
     loam_root_remove(s->held);
+    free(s->weak);
     free(s->held);
     free(s);
 }
@@ -228,7 +244,8 @@ OWN_FRAME size_t shadow_make(struct shadow *s, enum kind kind, size_t bytes) {
                          .kind = kind,
                          .bytes = bytes,
                          .slot_count = slots_of(kind, bytes),
-                         .serial = ++s->next_serial};
+                         .serial = ++last_serial};
+    s->weak[which] = NULL;
     for (size_t i = 0; i < SHADOW_SLOTS; i++) {
         h->edges[i] = (struct edge){SHADOW_NONE, ~(uintptr_t)0};
     }
@@ -309,11 +326,19 @@ OWN_FRAME void shadow_resize(struct shadow *s, size_t which, size_t bytes) {
     pattern_write(h, object, has_pattern(h) ? pattern_start(h) : 0);
 }
 
+// Forgets an object, and its weak reference.
+static void handle_clear(struct shadow *s, size_t which) {
+    s->handles[which].hidden = 0;
+    s->handles[which].slot_count = 0;
+    s->held[which] = NULL;
+    s->weak[which] = NULL;
+}
+
 OWN_FRAME void shadow_drop(struct shadow *s, size_t which) {
     loam_free(unhide(s->handles[which].hidden));
     must(!is_live(s->handles[which].hidden));
-    s->handles[which].hidden = 0;
-    s->held[which] = NULL;
+    must(s->weak[which] == NULL || loam_weak_get(s->weak[which]) == NULL);
+    handle_clear(s, which);
 }
 
 bool shadow_is_alone(const struct shadow *s, size_t which) {
@@ -361,6 +386,35 @@ static void reach_one(struct shadow *s, size_t which) {
     }
 }
 
+static void reach_rest(struct shadow *s) {
+    while (s->pending_count > 0) {
+        const struct handle *h = &s->handles[s->pending[--s->pending_count]];
+        for (size_t e = 0; e < h->slot_count; e++) {
+            reach_one(s, h->edges[e].target);
+        }
+    }
+}
+
+// What else is reached from those that are still to get a finalizer.
+static void mark_owed(struct shadow *s) {
+    static bool was_reached[SHADOW_HANDLES];
+    for (size_t i = 0; i < SHADOW_HANDLES; i++) {
+        was_reached[i] = s->handles[i].is_reached;
+        s->handles[i].is_owed = false;
+    }
+    for (size_t i = 0; i < SHADOW_HANDLES; i++) {
+        if (s->handles[i].hidden != 0 && s->handles[i].final == FINAL_SET) {
+            reach_one(s, i);
+        }
+    }
+    reach_rest(s);
+    for (size_t i = 0; i < SHADOW_HANDLES; i++) {
+        struct handle *h = &s->handles[i];
+        h->is_owed = h->is_reached && !was_reached[i];
+        h->is_reached = was_reached[i];
+    }
+}
+
 void shadow_reach(struct shadow *s) {
     s->pending_count = 0;
     for (size_t i = 0; i < SHADOW_HANDLES; i++) {
@@ -376,12 +430,8 @@ void shadow_reach(struct shadow *s) {
             reach_one(s, area->targets[i % SHADOW_AREA_WORDS]);
         }
     }
-    while (s->pending_count > 0) {
-        const struct handle *h = &s->handles[s->pending[--s->pending_count]];
-        for (size_t e = 0; e < h->slot_count; e++) {
-            reach_one(s, h->edges[e].target);
-        }
-    }
+    reach_rest(s);
+    mark_owed(s);
 }
 
 bool shadow_may_use(const struct shadow *s, size_t which) {
@@ -391,10 +441,14 @@ bool shadow_may_use(const struct shadow *s, size_t which) {
 static _Noreturn void shadow_differs(const struct handle *h, const char *what,
                                      size_t at) {
     fprintf(stderr,
-            "model: object %llu (kind %d, %zu bytes, at %p): %s %zu differs; "
-            "the heap knows %p of %zu bytes there\n",
+            "model: object %llu (kind %d, %zu bytes, at %p, %s, finalizer %d): "
+            "%s %zu differs; the heap knows %p of %zu bytes there\n",
             (unsigned long long)h->serial, (int)h->kind, h->bytes,
-            unhide(h->hidden), what, at, loam_base_of(unhide(h->hidden)),
+            unhide(h->hidden),
+            h->is_reached ? "reached"
+            : h->is_owed  ? "owed to a finalizer"
+                          : "out of reach",
+            (int)h->final, what, at, loam_base_of(unhide(h->hidden)),
             loam_size_of(unhide(h->hidden)));
     abort();
 }
@@ -451,9 +505,47 @@ static size_t retained_from_outside(struct shadow *s) {
     return count;
 }
 
+// Whether a weak reference leads where it should.
+static OWN_FRAME void require_watched(const struct shadow *s, size_t which) {
+    const struct handle *h = &s->handles[which];
+    if (s->weak[which] == NULL) {
+        return;
+    }
+    const void *p = loam_weak_get(s->weak[which]);
+    if (p != NULL ? p != unhide(h->hidden) : h->is_reached && h->is_weak_sure) {
+        shadow_differs(h, "weak reference", 0);
+    }
+}
+
 static void require_reached_intact(const struct shadow *s) {
     for (size_t i = 0; i < SHADOW_HANDLES; i++) {
-        if (s->handles[i].hidden != 0 && s->handles[i].is_reached) {
+        const struct handle *h = &s->handles[i];
+        if (h->hidden != 0 && h->is_reached) {
+            require_intact(h);
+            require_watched(s, i);
+        }
+    }
+}
+
+// Not while a collection is being settled: what it found dead is no object until
+// the finalizers' turn comes, and nobody but the shadow could ask.
+static void require_owed_intact(const struct shadow *s) {
+    for (size_t i = 0; i < SHADOW_HANDLES; i++) {
+        if (s->handles[i].hidden != 0 && s->handles[i].is_owed) {
+            require_intact(&s->handles[i]);
+        }
+    }
+}
+
+// Of what a finalizer gets, all that it leads to.
+static void require_whole(struct shadow *s, size_t which) {
+    for (size_t i = 0; i < SHADOW_HANDLES; i++) {
+        s->handles[i].is_reached = false;
+    }
+    reach_one(s, which);
+    reach_rest(s);
+    for (size_t i = 0; i < SHADOW_HANDLES; i++) {
+        if (s->handles[i].is_reached) {
             require_intact(&s->handles[i]);
         }
     }
@@ -473,9 +565,8 @@ static bool is_used_again(const struct shadow *s, const struct handle *dead) {
 static void shadow_forget_dead(struct shadow *s) {
     for (size_t i = 0; i < SHADOW_HANDLES; i++) {
         struct handle *h = &s->handles[i];
-        if (h->hidden != 0 && !h->is_reached) {
-            h->hidden = 0;
-            h->slot_count = 0;
+        if (h->hidden != 0 && !h->is_reached && !h->is_owed) {
+            handle_clear(s, i);
         }
     }
 }
@@ -492,16 +583,93 @@ OWN_FRAME void shadow_compare(struct shadow *s) {
     require_reached_intact(s);
     collect_clean();
     require_reached_intact(s);
+    require_owed_intact(s);
     for (size_t i = 0; i < SHADOW_HANDLES; i++) {
         struct handle *h = &s->handles[i];
-        bool is_dead = h->hidden != 0 && !h->is_reached;
+        bool is_dead = h->hidden != 0 && !h->is_reached && !h->is_owed;
         h->is_retained = is_dead && is_live(h->hidden) && !is_used_again(s, h);
+        // Nobody is told of an object that is gone.
+        must(!is_dead || s->weak[i] == NULL || is_live(h->hidden) ||
+             loam_weak_get(s->weak[i]) == NULL);
         s->dead_count += is_dead ? 1 : 0;
         s->retained_count += h->is_retained ? 1 : 0;
     }
     must(retained_from_outside(s) <= SURVIVORS_SLACK);
     shadow_forget_dead(s);
     s->collection_count = collections();
+}
+
+// ---- Weak references and finalizers -----------------------------------------------
+
+OWN_FRAME void shadow_watch(struct shadow *s, size_t which) {
+    struct handle *h = &s->handles[which];
+    if (s->weak[which] != NULL && h->is_weak_sure) {
+        require_watched(s, which);
+        return;
+    }
+    s->weak[which] = loam_weak_new(unhide(h->hidden));
+    h->is_weak_sure = true;
+}
+
+static size_t handle_of(const struct shadow *s, uint64_t serial) {
+    for (size_t i = 0; i < SHADOW_HANDLES; i++) {
+        if (s->handles[i].hidden != 0 && s->handles[i].serial == serial) {
+            return i;
+        }
+    }
+    return SHADOW_NONE;
+}
+
+// Every third is held again, and all it leads to is within reach by that.
+static void model_final(void *object, void *argument) {
+    struct shadow *s = finals_of;
+    uint64_t serial = (uintptr_t)argument / 2;
+    if (s == NULL || serial < s->first_serial) {
+        return;
+    }
+    size_t which = handle_of(s, serial);
+    must(which != SHADOW_NONE); // what was freed by hand gets none
+    struct handle *h = &s->handles[which];
+    must(object == unhide(h->hidden) && h->final == FINAL_SET);
+    require_whole(s, which);
+    shadow_reach(s);
+    if (h->is_reached && !h->may_be_due) {
+        shadow_differs(h, "reach", 0);
+    }
+    require_reached_intact(s);
+    must(h->may_be_due || s->weak[which] == NULL ||
+         loam_weak_get(s->weak[which]) == NULL);
+    h->final = FINAL_CALLED;
+    h->may_be_due = false;
+    if (++s->called_count % 3 != 0) {
+        return;
+    }
+    s->held[which] = object;
+    for (size_t i = 0; i < SHADOW_HANDLES; i++) {
+        struct handle *other = &s->handles[i];
+        other->is_weak_sure &= other->is_reached;
+        other->may_be_due |= !other->is_reached && other->final == FINAL_SET;
+    }
+}
+
+// The serial number is hidden from the heap as an odd word.
+OWN_FRAME void shadow_finalize(struct shadow *s, size_t which) {
+    struct handle *h = &s->handles[which];
+    void *object = unhide(h->hidden);
+    bool is_set = h->final == FINAL_SET;
+    if (h->may_be_due) {
+        return; // the call cannot be taken back
+    }
+    void *argument = (void *)(uintptr_t)(2 * h->serial + 1); // NOLINT
+    if (loam_finalize(object, is_set ? NULL : model_final, argument) == 0) {
+        h->final = is_set ? FINAL_NONE : FINAL_SET;
+    }
+}
+
+OWN_FRAME void shadow_run_finals(struct shadow *s) {
+    must(s == finals_of);
+    size_t due = loam_finalizers_due();
+    must(loam_finalizers_run(SIZE_MAX) >= due);
 }
 
 // Not after each collection is all collected again: several minor ones in a row

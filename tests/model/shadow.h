@@ -42,6 +42,12 @@ struct edge {
 
 #define SHADOW_NONE SIZE_MAX
 
+enum final {
+    FINAL_NONE,
+    FINAL_SET, // its finalizer has not been called
+    FINAL_CALLED,
+};
+
 struct handle {
     uintptr_t hidden; // 0: this handle is free
     enum kind kind;
@@ -50,7 +56,12 @@ struct handle {
     struct edge edges[SHADOW_SLOTS];
     size_t pin_count;
     uint64_t serial; // what its pattern is made of; later objects have more
+    enum final final;
+    bool may_be_due;   // its finalizer, although it is within reach again
+    bool is_weak_sure; // its weak reference cannot have been cleared
     bool is_reached;
+    bool
+        is_owed; // to a finalizer: not reached, but from who is still to get one
     bool is_retained;
 };
 
@@ -63,10 +74,12 @@ struct area {
 struct shadow {
     struct handle handles[SHADOW_HANDLES];
     struct area areas[SHADOW_AREAS];
-    void **held; // a word a handle, in malloc's memory, and a root
+    void **held;             // a word a handle, in malloc's memory, and a root
+    struct loam_weak **weak; // weak references to the same; a root, too
     size_t pending[SHADOW_HANDLES]; // reached, with edges to follow
     size_t pending_count;
-    uint64_t next_serial;
+    uint64_t first_serial;     // the objects of other shadows have lower ones
+    size_t called_count;       // finalizers
     uint64_t collection_count; // of the heap, when last looked
     size_t seen_count;         // of those, how many were noticed
     size_t dead_count;         // unreachable objects met, over all collections
@@ -108,6 +121,15 @@ void shadow_drop(struct shadow *shadow, size_t which);
 // shadow_is_alone says that no root, pin or object refers to a handle, but for
 // its being held.
 bool shadow_is_alone(const struct shadow *shadow, size_t which);
+
+// shadow_watch makes a weak reference to an object, or asks the one there is.
+void shadow_watch(struct shadow *shadow, size_t which);
+
+// shadow_finalize gives an object a finalizer, or takes it back. shadow_run_finals
+// calls those that are due; they require that the object was out of reach and is
+// whole, and hold on to some of them again.
+void shadow_finalize(struct shadow *shadow, size_t which);
+void shadow_run_finals(struct shadow *shadow);
 
 // shadow_area_toggle adds a root area, or empties and removes it.
 void shadow_area_toggle(struct shadow *shadow, size_t which);
