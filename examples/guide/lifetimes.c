@@ -162,6 +162,8 @@ static void guide_garbage(void) {
 }
 
 int main(void) {
+    // A stale word on the stack may keep an object until the end.
+    loam_finalizers_at_exit(LOAM_ON);
     guide_weak();
     guide_weak_maps();
     guide_intern();
