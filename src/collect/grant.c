@@ -166,7 +166,6 @@ static enum lm_refill grant(struct lm_member *self, const struct wish *wish,
     }
     if (r == LM_REFILL_HIGH) {
         grant_collect(self, LM_CYCLE_FULL, LM_CAUSE_SOFT, seen);
-        seen = lm_cycle_number();
         r = grant_try(self, wish, true, object);
     }
     if (refill_is_no(r)) {
