@@ -120,8 +120,10 @@ static void roll_purge(pid_t id, const struct lm_member *but) {
 bool lm_roll_attach(struct lm_member *member) {
     uintptr_t low, high;
     bool is_new = member == NULL;
-    bool is_main = lm_thread_stack(&low, &high);
+    // A handler that joins, too, must not find this thread in the middle of asking
+    // for its stack: libc has a lock for that.
     sigset_t before = lm_thread_block_signals();
+    bool is_main = lm_thread_stack(&low, &high);
     if (lm_self) {
         // A handler came just before, and allocated.
         LM_CHECK(1, is_new, "roll.3 a thread joins once");
