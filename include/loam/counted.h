@@ -45,10 +45,10 @@ extern "C" {
 
 // loam_dispose_fn puts an object's affairs in order: closes what it has open,
 // releases what it has retained. It runs on the thread that released the object
-// last, or where finalizers do, outside of the library's locks, and must return. It may allocate,
-// collect, and release other objects. Those that die by that follow when it has
-// returned, before anything else that waits to die; so a chain of any length
-// takes no stack. It must not retain the object, nor give it to anybody: when
+// last, or where finalizers do, outside of the library's locks, and must return.
+// It may allocate, collect, and release other objects. Those that die by that
+// follow when it has returned, before anything else that waits to die; so a chain
+// of any length takes no stack. It must not retain the object, nor give it to anybody: when
 // the function returns the object is freed.
 typedef void loam_dispose_fn(void *object);
 

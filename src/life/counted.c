@@ -488,11 +488,20 @@ void lm_counted_each_owned(struct loam_count_ *count,
     }
 }
 
-void lm_counted_hold_stranded(struct loam_count_ *count) {
-    size_t references = lm_counted_value(count) + 1;
+// No step is under way, since nobody has the object.
+static void count_fix(struct loam_count_ *count, size_t references,
+                      uint32_t local) {
     count->owner = LOAM_OWNER_NOBODY_;
-    count->local = COUNT_ENDED;
+    count->local = local;
     __atomic_store_n(&count->shared, 2 * references + 1, __ATOMIC_RELEASE);
+}
+
+void lm_counted_disown_stranded(struct loam_count_ *count) {
+    count_fix(count, lm_counted_value(count), 0);
+}
+
+void lm_counted_hold_stranded(struct loam_count_ *count) {
+    count_fix(count, lm_counted_value(count) + 1, COUNT_ENDED);
 }
 
 static void stranded_release(void **field) {

@@ -28,7 +28,8 @@ void lm_due_add(uint32_t number);
 
 // lm_due_take takes the oldest call, counts it in *begun and forgets its record;
 // false when there is none. lm_due_last returns what *begun will be when all that
-// are due now have been taken. lm_due_take_guarded does so for an object of a guardian; 0: none.
+// are due now have been taken. lm_due_take_guarded does so for an object of a
+// guardian; 0: none.
 bool lm_due_take(struct lm_record *record, uint32_t *begun);
 uint32_t lm_due_last(const uint32_t *begun);
 uintptr_t lm_due_take_guarded(struct loam_guardian *guardian);

@@ -86,17 +86,16 @@ void lm_finalizer_check(void) {
 }
 
 static void call(const struct lm_record *r) {
-    // Of a weak reference that has been cleared the reference is told. Without a
-    // function the object was freed while the call was due.
-    uintptr_t word = r->kind == LM_RECORD_WEAK || r->fn == NULL
-                         ? r->holder
-                         : lm_find_known(r->target);
+    if (r->fn == NULL) {
+        return; // what it was for was freed while it was due
+    }
+    // Of a weak reference that has been cleared the reference is told.
+    uintptr_t word =
+        r->kind == LM_RECORD_WEAK ? r->holder : lm_find_known(r->target);
     void *first = (void *)word; // NOLINT: an address of the heap
     uintptr_t before = finalize_frame;
     finalize_frame = (uintptr_t)__builtin_frame_address(0);
-    if (r->fn) {
-        r->fn(first, (void *)r->argument); // NOLINT
-    }
+    r->fn(first, (void *)r->argument); // NOLINT
     finalize_frame = before;
 }
 

@@ -351,7 +351,8 @@ static void stranded_due(uint32_t number) {
 }
 
 static bool stage_stranded(struct loam_marker *m) {
-    return !lm_stranded_some(m, stranded_due);
+    // Kept garbage is to be looked at as it died.
+    return lm_garbage_is_kept() || !lm_stranded_some(m, stranded_due);
 }
 
 static bool stage_maps(struct loam_marker *m) {
@@ -583,8 +584,9 @@ static void fresh_filter(lm_record_filter_fn *fn, struct loam_marker *m) {
 
 void lm_settle_minor(struct loam_marker *m) {
     bool has_fresh = lm_record_fresh_count() > 0;
-    lm_stranded_keep_young(m);
-    lm_team_complete();
+    if (lm_stranded_keep_young(m)) {
+        lm_team_complete();
+    }
     lm_map_mark_minor(m);
     if (has_fresh) {
         fresh_filter(judge_death, m);

@@ -118,8 +118,9 @@ static uint32_t link_of(const struct stranded *s) {
 
 static bool list_grow(void) {
     size_t room = stranded.room ? stranded.room * 2 : STRANDED_FIRST;
-    struct stranded *list = lm_memory_map(list_bytes(room));
-    if (list == NULL || room > UINT32_MAX) {
+    struct stranded *list =
+        room <= UINT32_MAX ? lm_memory_map(list_bytes(room)) : NULL;
+    if (list == NULL) {
         return false;
     }
     if (stranded.room) {
@@ -282,6 +283,7 @@ static void go(struct stranded *s, enum fate fate) {
 static void owned_release(void **field) {
     struct stranded *s = list_find(field);
     if (s && ++s->released == s->references && s->fate == FATE_OPEN) {
+        lm_counted_disown_stranded(count_at(s->start));
         go(s, FATE_FOLLOWS);
     }
 }
@@ -428,14 +430,17 @@ static void keep(struct loam_marker *m, uintptr_t start) {
     }
 }
 
-void lm_stranded_keep_young(struct loam_marker *m) {
+bool lm_stranded_keep_young(struct loam_marker *m) {
+    bool is_any = false;
     for (uint32_t kind = 1; kind < lm_kind_count(); kind++) {
         const struct lm_kind *k = &lm_kinds[kind];
         uint32_t block = k->type->death.dispose ? k->taken.first : 0;
+        is_any = is_any || block;
         for (; block; block = lm_space.next[block]) {
             if (lm_block_is_young(lm_block_load(block))) {
                 block_each(m, block, lm_space.live, keep);
             }
         }
     }
+    return is_any;
 }

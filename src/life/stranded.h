@@ -28,7 +28,8 @@ void lm_stranded_begin(void);
 bool lm_stranded_some(struct loam_marker *m, lm_stranded_fn *due);
 void lm_stranded_end(void);
 
-// lm_stranded_keep_young marks what a minor collection has found stranded.
-void lm_stranded_keep_young(struct loam_marker *m);
+// lm_stranded_keep_young marks what a minor collection has found stranded; false
+// when there can be nothing.
+bool lm_stranded_keep_young(struct loam_marker *m);
 
 #endif // LIFE_STRANDED_H

@@ -4,6 +4,7 @@
 
 #include <loam.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -129,11 +130,11 @@ static OWN_FRAME void make_circles(struct survivors *list) {
     }
 }
 
-static void circles_are_disposed_of_and_freed(void **state) {
-    (void)state;
+// Of MANY pairs, made by `make`, nearly all die when they are let go of.
+static void expect_pairs_end(void (*make)(struct survivors *list)) {
     struct survivors list = survivors_new(2 * MANY);
     begin();
-    make_circles(&list);
+    make(&list);
     loam_collect();
     assert_int_equal(loam_finalizers_wait(0), 0);
     assert_int_equal(died, 0);
@@ -141,6 +142,11 @@ static void circles_are_disposed_of_and_freed(void **state) {
     assert_in_range(died, 2 * (MANY - SURVIVORS_SLACK), 2 * MANY);
     assert_true(survivors_count(&list) <= (size_t)(2 * SURVIVORS_SLACK));
     survivors_free(&list);
+}
+
+static void circles_are_disposed_of_and_freed(void **state) {
+    (void)state;
+    expect_pairs_end(make_circles);
 }
 
 static OWN_FRAME void make_rings(struct survivors *list) {
@@ -194,13 +200,7 @@ static OWN_FRAME void make_hands(struct survivors *list) {
 
 static void dispose_may_release_what_closes_the_circle(void **state) {
     (void)state;
-    struct survivors list = survivors_new(2 * MANY);
-    begin();
-    make_hands(&list);
-    collect_and_wait();
-    assert_in_range(died, 2 * (MANY - SURVIVORS_SLACK), 2 * MANY);
-    assert_true(survivors_count(&list) <= (size_t)(2 * SURVIVORS_SLACK));
-    survivors_free(&list);
+    expect_pairs_end(make_hands);
 }
 
 // ---- Trees -----------------------------------------------------------------------
@@ -524,6 +524,34 @@ static void graphs_are_taken_apart_from_the_owners(void **state) {
     loam_verify();
 }
 
+static void garbage_note(const struct loam_garbage *garbage, void *unused) {
+    (void)unused;
+    must(garbage->object != NULL);
+}
+
+static void scene_kept_garbage(void) {
+    struct survivors list = survivors_new(2 * MANY);
+    make_circles(&list);
+    places_drop();
+    collect_clean();
+    must(loam_finalizers_wait(0) == 0);
+    must(died == 0 && survivors_count(&list) == (size_t)(2 * MANY));
+    must(loam_garbage_each(garbage_note, NULL) >=
+         (size_t)(2 * (MANY - SURVIVORS_SLACK)));
+    puts("kept");
+}
+
+static void kept_garbage_is_not_disposed_of(void **state) {
+    (void)state;
+    const char *const settings[] = {"LOAM_KEEP=unreachable", NULL};
+    const struct outcome *o = scene_play("kept garbage", settings);
+    assert_string_equal(o->err, "");
+    assert_int_equal(o->exit_code, 0);
+    assert_string_equal(o->out, "kept\n");
+}
+
+static const struct scene scenes[] = {{"kept garbage", scene_kept_garbage}};
+
 // ---- Threads and processes -----------------------------------------------------------
 
 static void *make_and_leave(void *unused) {
@@ -580,7 +608,8 @@ static void the_program_may_call_them(void **state) {
     survivors_free(&list);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    scene_main(argc, argv, scenes, 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(circles_are_disposed_of_and_freed),
         cmocka_unit_test(rings_with_tails_are_disposed_of_once_each),
@@ -593,6 +622,7 @@ int main(void) {
         cmocka_unit_test(weak_references_to_it_are_cleared),
         cmocka_unit_test(what_refers_without_counting_does_no_harm),
         cmocka_unit_test(graphs_are_taken_apart_from_the_owners),
+        cmocka_unit_test(kept_garbage_is_not_disposed_of),
         cmocka_unit_test(the_thread_that_made_it_may_be_gone),
         cmocka_unit_test(a_child_of_fork_disposes_of_its_own),
         cmocka_unit_test(the_program_may_call_them),
