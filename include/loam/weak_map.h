@@ -65,7 +65,8 @@ int loam_weak_map_set(struct loam_weak_map *map, const void *key, void *value);
 
 // loam_weak_map_get returns what key is mapped to, or NULL.
 //
-//   threads  any       collects  never       cost  a lock, constant on average
+//   threads  any       collects  never       cost  constant on average; a lock where
+//                                                  keys are compared by functions
 void *loam_weak_map_get(struct loam_weak_map *map, const void *key);
 
 // loam_weak_map_has says whether there is an entry of the key: 1, or 0. With it a

@@ -5,6 +5,7 @@
 
 #include "alloc/cache.h"
 #include "alloc/large.h"
+#include "api/life.h"
 #include "api/oom.h"
 #include "api/runtime.h"
 #include "api/status.h"
@@ -276,36 +277,13 @@ void *loam_new_array_of(const struct loam_type *type, size_t count) {
 }
 
 // ---- Finding -------------------------------------------------------------------
-//
-// Inside, so that no collection exchanges the bitmaps between a look at which
-// is which and a look at the bit.
-
-// A cell that this thread has taken as free, but not handed out yet, has its
-// bit set though nothing is there.
-static bool cell_is_waiting(const struct lm_member *self,
-                            const struct lm_object *o) {
-    const struct lm_slot *slot = &self->cache->slots[o->kind];
-    size_t cell_bytes = lm_kinds[o->kind].cell_bytes;
-    if (o->start - lm_slot_next(slot) < lm_slot_left(slot) * cell_bytes) {
-        return true;
-    }
-    return slot->block == o->block && cell_bytes &&
-           (slot->word[o->cell / 64] >> (o->cell % 64) & 1);
-}
 
 static bool find(const void *p, struct lm_object *object) {
     if (!lm_space_has((uintptr_t)p)) {
         return false;
     }
     struct lm_member *self = lm_runtime_self();
-    if (self == NULL) {
-        return false;
-    }
-    lm_member_inside(self);
-    bool is_found =
-        lm_find((uintptr_t)p, object) && !cell_is_waiting(self, object);
-    lm_member_outside(self);
-    return is_found;
+    return self && lm_life_find(self, p, object);
 }
 
 // What the program knows of an object begins behind its count, if it has one.
@@ -394,8 +372,7 @@ void loam_free(void *p) {
     }
     bool is_nested = self->inside != 0;
     lm_member_inside(self);
-    if (!lm_find((uintptr_t)p, &o) || o.start != (uintptr_t)p ||
-        cell_is_waiting(self, &o)) {
+    if (!lm_life_find(self, p, &o) || o.start != (uintptr_t)p) {
         free_error(p, "loam_free");
     }
     // A handler of a fault in the allocator must not touch its lists; the

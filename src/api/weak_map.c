@@ -3,6 +3,7 @@
 //
 // The program's functions that compare keys are called without the map's lock:
 // the search goes on from where it was, or begins anew if the map has changed.
+// Where addresses are compared, looking takes no lock.
 
 #include <loam/weak_map.h>
 
@@ -13,6 +14,7 @@
 #include "api/life.h"
 #include "api/runtime.h"
 #include "api/status.h"
+#include "base/check.h"
 #include "life/map.h"
 #include "life/record.h"
 #include "life/settle.h"
@@ -174,60 +176,97 @@ static bool slot_is_key(struct lm_member *self, struct loam_weak_map *map,
     bool is_equal = map->equal((const void *)other, key, // NOLINT
                                map->argument) != 0;
     map_lock(self, map);
-    *is_stale = map->version != search->version ||
-                (*slot)->watched != copy.watched ||
-                (*slot)->carried != copy.carried;
+    *is_stale = map->version != search->version;
+    if (is_equal && !*is_stale) {
+        *is_stale = (*slot)->watched != copy.watched ||
+                    (*slot)->carried != copy.carried;
+    } else if (!*is_stale) {
+        *is_stale = map->refills != search->refills;
+    }
     return is_equal && !*is_stale;
 }
 
 // The entry of a key, or NULL; with the lock in any case.
 static struct lm_map_slot *map_find(struct lm_member *self,
                                     struct loam_weak_map *map, const void *key,
-                                    uint64_t hash) {
+                                    uint64_t hash,
+                                    struct lm_map_search *search) {
     map_lock(self, map);
-    struct lm_map_search search = lm_map_begin_search(map, hash);
+    *search = lm_map_begin_search(map, hash);
     struct lm_map_slot *slot;
     enum found found;
-    while (search_next(map, key, &search, &slot, &found)) {
+    while (search_next(map, key, search, &slot, &found)) {
         bool is_stale = false;
         if (found == FOUND_LIVE &&
-            slot_is_key(self, map, key, &search, &slot, &is_stale)) {
+            slot_is_key(self, map, key, search, &slot, &is_stale)) {
             return slot;
         }
         if (found == FOUND_WAIT) {
             map_unlock(self, map);
-            lm_settle_wait();
-            map_lock(self, map);
+            lm_settle_wait(self);
+            lm_lock_acquire(&map->lock);
             is_stale = true;
         }
         if (is_stale) {
-            search = lm_map_begin_search(map, hash);
+            *search = lm_map_begin_search(map, hash);
         }
     }
     return NULL;
 }
 
+// Most looks need no lock: the entry, or one whose watched half is 0 or, where
+// there is more to do, LM_MAP_CHANGING.
+static inline struct lm_map_slot map_peek(struct lm_member *self,
+                                          const struct loam_weak_map *map,
+                                          const void *key) {
+    struct lm_map_slot slot = {LM_MAP_CHANGING, 0};
+    if (map->hash) {
+        return slot;
+    }
+    lm_member_inside(self);
+    // No settling begins while this thread is inside.
+    slot = lm_map_peek(map, (uintptr_t)key);
+    if (lm_unlikely(lm_settle_is_under_way()) &&
+        slot.watched > LM_MAP_CHANGING && slot_state(&slot) != FOUND_LIVE) {
+        slot.watched = LM_MAP_CHANGING;
+    }
+    lm_member_outside(self);
+    return slot;
+}
+
+static __attribute__((noinline)) struct lm_map_slot map_look(
+    struct lm_member *self, struct loam_weak_map *map, const void *key) {
+    struct lm_map_search search;
+    const struct lm_map_slot *slot =
+        map_find(self, map, key, key_hash(map, key), &search);
+    struct lm_map_slot found = slot ? *slot : (struct lm_map_slot){0, 0};
+    map_unlock(self, map);
+    return found;
+}
+
 void *loam_weak_map_get(struct loam_weak_map *map, const void *key) {
     struct lm_member *self = lm_runtime_self();
-    uint64_t hash = key_hash(map, key);
-    struct lm_map_slot *slot = map_find(self, map, key, hash);
-    uintptr_t value = slot ? slot_value(map, slot) : 0;
-    map_unlock(self, map);
-    return (void *)value; // NOLINT
+    struct lm_map_slot slot = map_peek(self, map, key);
+    if (lm_unlikely(slot.watched == LM_MAP_CHANGING)) {
+        slot = map_look(self, map, key);
+    }
+    return (void *)slot_value(map, &slot); // NOLINT
 }
 
 int loam_weak_map_has(struct loam_weak_map *map, const void *key) {
     struct lm_member *self = lm_runtime_self();
-    uint64_t hash = key_hash(map, key);
-    bool has = map_find(self, map, key, hash) != NULL;
-    map_unlock(self, map);
-    return has;
+    struct lm_map_slot slot = map_peek(self, map, key);
+    if (lm_unlikely(slot.watched == LM_MAP_CHANGING)) {
+        slot = map_look(self, map, key);
+    }
+    return slot.watched != 0;
 }
 
 int loam_weak_map_remove(struct loam_weak_map *map, const void *key) {
     struct lm_member *self = lm_runtime_self();
-    uint64_t hash = key_hash(map, key);
-    struct lm_map_slot *slot = map_find(self, map, key, hash);
+    struct lm_map_search search;
+    struct lm_map_slot *slot =
+        map_find(self, map, key, key_hash(map, key), &search);
     if (slot) {
         lm_map_delete(map, slot);
     }
@@ -264,74 +303,69 @@ static bool map_make_room(struct lm_member *self, struct loam_weak_map *map,
     return true;
 }
 
+// Finds what is to be watched; false with a status where it is no object.
 static bool map_may_set(struct lm_member *self, bool is_by_value,
-                        const void *key, const void *value) {
-    const void *watched = is_by_value ? value : key;
-    if (self && loam_base_of(watched) == NULL) {
+                        const void *key, const void *value,
+                        struct lm_object *watched) {
+    const void *p = is_by_value ? value : key;
+    if (self && !lm_life_find(self, p, watched)) {
         lm_status_set(
             LOAM_BAD_ARGUMENT,
             "bad argument: a %s %p of a map of weak %s; it must be an "
             "object",
-            is_by_value ? "value" : "key", watched,
-            is_by_value ? "values" : "keys");
+            is_by_value ? "value" : "key", p, is_by_value ? "values" : "keys");
         return false;
     }
     return self != NULL;
 }
 
-// Notes that the watched half must not be freed by hand; false without memory.
-static bool map_watch(const struct loam_weak_map *map, const void *key,
-                      const void *value) {
-    struct lm_object object;
-    lm_find((uintptr_t)(map->is_by_value ? value : key), &object);
-    return lm_record_watch(&object) || lm_life_fail("an entry of a weak map");
+// Makes sure that the watched half is not freed by hand, nor moved, and that the
+// other is not moved; false without memory.
+static bool map_watch(const struct lm_object *watched, const void *carried) {
+    lm_find_fix_found(watched);
+    lm_find_fix((uintptr_t)carried);
+    return lm_record_watch(watched) || lm_life_fail("an entry of a weak map");
 }
 
-// With the lock; the key has no entry.
-static void map_add(struct loam_weak_map *map, uint64_t hash, const void *key,
-                    const void *value) {
+// With the lock; the search has not found the key.
+static void map_add(struct loam_weak_map *map, const void *key,
+                    const void *value, const struct lm_map_search *search) {
     struct lm_map_slot slot = {(uintptr_t)key, (uintptr_t)value};
     if (map->is_by_value) {
         slot = (struct lm_map_slot){(uintptr_t)value, (uintptr_t)key};
     }
-    lm_find_fix((uintptr_t)key);
-    lm_find_fix((uintptr_t)value);
-    lm_map_insert(map, &slot, hash);
-}
-
-static void map_replace(struct loam_weak_map *map, struct lm_map_slot *slot,
-                        const void *value) {
-    lm_find_fix((uintptr_t)value);
-    if (map->is_by_value) {
-        slot->watched = (uintptr_t)value;
-    } else {
-        slot->carried = (uintptr_t)value;
-    }
-    lm_map_change(map, slot);
+    lm_map_insert(map, &slot, search);
 }
 
 // False without memory. Where there is an entry its value is replaced, or, where
 // that is not wanted, *value is made what it was.
 static bool map_put(struct lm_member *self, struct loam_weak_map *map,
-                    const void *key, const void **value, bool is_replacing) {
+                    const void *key, const void **value,
+                    const struct lm_object *watched, bool is_replacing) {
     uint64_t hash = key_hash(map, key);
+    struct lm_map_search search;
     for (;;) {
         bool ok = true;
         bool is_stale = false;
-        struct lm_map_slot *slot = map_find(self, map, key, hash);
-        if ((slot == NULL || is_replacing) && !map_watch(map, key, *value)) {
+        struct lm_map_slot *slot = map_find(self, map, key, hash, &search);
+        if ((slot == NULL || is_replacing) &&
+            !map_watch(watched, map->is_by_value ? key : *value)) {
             map_unlock(self, map);
             return false;
         }
         if (slot && is_replacing) {
-            map_replace(map, slot, *value);
+            lm_map_replace(map, slot, (uintptr_t)*value);
         } else if (slot) {
             *value = (const void *)slot_value(map, slot); // NOLINT
         } else {
             ok = map_make_room(self, map, &is_stale);
         }
         if (slot == NULL && ok && !is_stale) {
-            map_add(map, hash, key, *value);
+            map_add(map, key, *value, &search);
+        }
+        if ((slot == NULL || is_replacing) && ok && !is_stale &&
+            lm_settle_is_under_way()) {
+            lm_map_watch_again(watched);
         }
         map_unlock(self, map);
         if (!ok || !is_stale) {
@@ -343,18 +377,21 @@ static bool map_put(struct lm_member *self, struct loam_weak_map *map,
 
 int loam_weak_map_set(struct loam_weak_map *map, const void *key, void *value) {
     struct lm_member *self = lm_runtime_self();
+    struct lm_object watched;
     const void *put = value;
-    return map_may_set(self, map->is_by_value, key, value) &&
-                   map_put(self, map, key, &put, true)
+    lm_map_expect(map, (uintptr_t)key);
+    return map_may_set(self, map->is_by_value, key, value, &watched) &&
+                   map_put(self, map, key, &put, &watched, true)
                ? 0
                : -1;
 }
 
 void *loam_intern(struct loam_weak_map *map, void *object) {
     struct lm_member *self = lm_runtime_self();
+    struct lm_object watched;
     const void *member = object;
-    return map_may_set(self, true, object, object) &&
-                   map_put(self, map, object, &member, false)
+    return map_may_set(self, true, object, object, &watched) &&
+                   map_put(self, map, object, &member, &watched, false)
                ? (void *)member // NOLINT
                : NULL;
 }
@@ -368,16 +405,18 @@ struct each {
     uintptr_t value;
 };
 
-// Entries from slot *at on, as many as fit. False when one has to be waited for.
-static bool each_gather(struct loam_weak_map *map, size_t *at,
-                        struct each *batch, size_t *count) {
-    size_t end = map->now.room + map->old.room;
-    for (*count = 0; *at < end && *count < EACH_BATCH; ++*at) {
-        const struct lm_map_slot *slot =
-            *at < map->now.room ? &map->now.slots[*at]
-                                : &map->old.slots[*at - map->now.room];
+// Entries of the next slots; false when one has to be waited for.
+static bool each_gather(struct loam_weak_map *map, struct lm_map_place *place,
+                        struct each *batch, size_t *count, bool *is_end) {
+    size_t slot_count = EACH_BATCH;
+    const struct lm_map_slot *slots = lm_map_next(map, place, &slot_count);
+    *is_end = slot_count == 0;
+    *count = 0;
+    for (size_t i = 0; i < slot_count; i++) {
+        const struct lm_map_slot *slot = &slots[i];
         enum found found = slot->watched > 1 ? slot_state(slot) : FOUND_DEAD;
         if (found == FOUND_WAIT) {
+            place->at -= slot_count - i;
             return false;
         }
         if (found == FOUND_LIVE) {
@@ -393,19 +432,22 @@ void loam_weak_map_each(struct loam_weak_map *map,
                         void *argument) {
     struct lm_member *self = lm_runtime_self();
     struct each batch[EACH_BATCH];
-    size_t at = 0;
+    struct lm_map_place place = {0};
     size_t count;
+    bool is_end;
+    bool ok = true;
     do {
-        map_lock(self, map);
-        bool ok = each_gather(map, &at, batch, &count);
+        if (!ok) {
+            lm_settle_wait(self);
+            lm_lock_acquire(&map->lock);
+        } else {
+            map_lock(self, map);
+        }
+        ok = each_gather(map, &place, batch, &count, &is_end);
         map_unlock(self, map);
         for (size_t i = 0; i < count; i++) {
             fn((void *)batch[i].key, (void *)batch[i].value, // NOLINT
                argument);
         }
-        if (!ok) {
-            lm_settle_wait();
-            count = 1; // go on
-        }
-    } while (count > 0);
+    } while (!is_end);
 }

@@ -65,13 +65,17 @@ static inline bool lm_find(uintptr_t word, struct lm_object *object) {
 }
 
 // lm_find_fix makes the object that a word leads to, if any, stay where it is:
-// somebody keeps its address where it cannot be changed. By a member, inside.
+// somebody keeps its address where it cannot be changed; lm_find_fix_found where it
+// has been found. By a member, inside.
+static inline void lm_find_fix_found(const struct lm_object *object) {
+    // Release: before the address is written where it cannot be changed.
+    __atomic_store_n(&lm_space.is_fixed[object->block], true, __ATOMIC_RELEASE);
+}
+
 static inline void lm_find_fix(uintptr_t word) {
     struct lm_object object;
     if (lm_find(word, &object)) {
-        // Release: before the address is written where it cannot be changed.
-        __atomic_store_n(&lm_space.is_fixed[object.block], true,
-                         __ATOMIC_RELEASE);
+        lm_find_fix_found(&object);
     }
 }
 

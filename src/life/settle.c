@@ -18,6 +18,7 @@
 #include "life/release.h"
 #include "life/stranded.h"
 #include "mark/team.h"
+#include "os/clock.h"
 #include "os/lock.h"
 #include "world/member.h"
 
@@ -33,6 +34,9 @@
 // A minor collection looks at no more new records than this in its stop: about
 // 200 us.
 #define SETTLE_MINOR_RECORDS 8192
+
+// Who waited has so long to come back, if the machine is busy elsewhere.
+#define SETTLE_LET_IN_NS 5000000u
 
 enum stage {
     STAGE_NONE,
@@ -62,6 +66,7 @@ static struct {
     uint32_t cursor;     // where it goes on
     bool has_rest;       // the last stage has something to do
     bool is_pressed;     // atomic
+    uint32_t waiting;    // threads in lm_settle_wait; atomic
     struct list ordered; // finalizers that may have to wait for others
     struct list pending; // calls that will be due
 } settle;
@@ -423,34 +428,6 @@ static void stage_set(uint32_t stage) {
     __atomic_store_n(&settle.stage, stage, __ATOMIC_RELEASE);
 }
 
-void lm_settle_begin(void) {
-    lm_record_fresh_clear();
-    if (lm_record_count() == 0 && !lm_garbage_is_kept() &&
-        !lm_stranded_is_possible()) {
-        return;
-    }
-    lm_sweep_hold(true);
-    lm_garbage_begin();
-    lm_map_begin();
-    lm_stranded_begin();
-    settle.has_rest = false;
-    stage_set(STAGE_KEYS);
-    __atomic_store_n(&loam_weak_epoch_, loam_weak_epoch_ + 1, __ATOMIC_RELEASE);
-}
-
-void lm_settle_end(void) {
-    __atomic_store_n(&settle.is_pressed, false, __ATOMIC_RELAXED);
-    lm_stranded_end();
-    stage_set(STAGE_NONE);
-    lm_sweep_hold(false);
-    __atomic_store_n(&loam_weak_epoch_, loam_weak_epoch_ + 1, __ATOMIC_RELEASE);
-    lm_futex_wake(&loam_weak_epoch_, INT32_MAX);
-}
-
-bool lm_settle_is_under_way(void) {
-    return stage_now() != STAGE_NONE;
-}
-
 bool lm_settle_some(void) {
     static bool (*const stages[])(struct loam_marker *) = {
         NULL,        stage_keys,    stage_death,    stage_order,
@@ -497,14 +474,62 @@ void lm_settle_stopped(void) {
     lm_team_end_after();
 }
 
-void lm_settle_wait(void) {
-    struct lm_member *self = lm_self;
-    bool is_running = lm_member_is_running(self);
-    for (;;) {
-        unsigned epoch = __atomic_load_n(&loam_weak_epoch_, __ATOMIC_ACQUIRE);
-        if ((epoch & 1) == 0) {
-            return;
+// In the stop, what maps keep: no thread then has to wait for that.
+static void keys_stopped(void) {
+    while (stage_now() == STAGE_KEYS) {
+        lm_settle_some();
+        if (lm_settle_needs_stop()) {
+            lm_settle_stopped();
         }
+    }
+}
+
+void lm_settle_begin(void) {
+    lm_record_fresh_clear();
+    if (lm_record_count() == 0 && !lm_garbage_is_kept() &&
+        !lm_stranded_is_possible()) {
+        return;
+    }
+    lm_sweep_hold(true);
+    lm_garbage_begin();
+    lm_map_begin();
+    lm_stranded_begin();
+    settle.has_rest = false;
+    stage_set(STAGE_KEYS);
+    __atomic_store_n(&loam_weak_epoch_, loam_weak_epoch_ + 1, __ATOMIC_RELEASE);
+    if (lm_map_allows_stop()) {
+        keys_stopped();
+    }
+}
+
+// Lets those who waited look before another settling can begin: they come back
+// inside. Else a thread that collects again and again would keep them for ever.
+static void settle_let_in(void) {
+    uint64_t until_ns = lm_clock_ns() + SETTLE_LET_IN_NS;
+    uint32_t count;
+    while ((count = __atomic_load_n(&settle.waiting, __ATOMIC_ACQUIRE)) != 0 &&
+           lm_clock_ns() < until_ns) {
+        lm_futex_wait(&settle.waiting, count, SETTLE_LET_IN_NS);
+    }
+}
+
+void lm_settle_end(void) {
+    __atomic_store_n(&settle.is_pressed, false, __ATOMIC_RELAXED);
+    lm_stranded_end();
+    stage_set(STAGE_NONE);
+    lm_sweep_hold(false);
+    // In one order with who comes to wait: he sees it, or is counted.
+    __atomic_store_n(&loam_weak_epoch_, loam_weak_epoch_ + 1, __ATOMIC_SEQ_CST);
+    lm_futex_wake(&loam_weak_epoch_, INT32_MAX);
+    settle_let_in();
+}
+
+void lm_settle_wait(struct lm_member *self) {
+    bool is_running = lm_member_is_running(self);
+    lm_member_inside(self);
+    __atomic_add_fetch(&settle.waiting, 1, __ATOMIC_SEQ_CST);
+    unsigned epoch;
+    while ((epoch = __atomic_load_n(&loam_weak_epoch_, __ATOMIC_SEQ_CST)) & 1) {
         if (is_running) {
             lm_member_retreat(self);
         }
@@ -513,6 +538,9 @@ void lm_settle_wait(void) {
             lm_member_resume(self);
         }
     }
+    if (__atomic_sub_fetch(&settle.waiting, 1, __ATOMIC_SEQ_CST) == 0) {
+        lm_futex_wake(&settle.waiting, 1);
+    }
 }
 
 bool lm_settle_is_open(void) {
@@ -520,22 +548,26 @@ bool lm_settle_is_open(void) {
 }
 
 void *loam_weak_slow_(const struct loam_weak *weak) {
+    struct lm_member *self = lm_self;
     struct lm_object object;
-    for (;;) {
+    for (bool has_waited = false;; has_waited = true) {
         unsigned before = __atomic_load_n(&loam_weak_epoch_, __ATOMIC_ACQUIRE);
         void *p = __atomic_load_n(&weak->target_, __ATOMIC_ACQUIRE);
         bool is_marked = lm_find((uintptr_t)p, &object);
         bool can_wait = (weak->flags_ & LM_RECORD_LONG) || lm_settle_is_open();
         // Acquire above: these come after the target.
         unsigned after = __atomic_load_n(&loam_weak_epoch_, __ATOMIC_ACQUIRE);
-        if (p == NULL ||
-            (before == after && ((before & 1) == 0 || is_marked))) {
+        bool is_sure = before == after;
+        if (has_waited) {
+            lm_member_outside(self);
+        }
+        if (p == NULL || (is_sure && ((before & 1) == 0 || is_marked))) {
             return p;
         }
-        if (before == after && !can_wait) {
+        if (is_sure && !can_wait) {
             return NULL;
         }
-        lm_settle_wait();
+        lm_settle_wait(self);
     }
 }
 
@@ -553,6 +585,7 @@ bool lm_settle_press(struct lm_member *self) {
 }
 
 void lm_settle_fork_child(void) {
+    settle.waiting = 0;
     lm_garbage_begin();
     lm_map_begin();
     lm_stranded_begin();

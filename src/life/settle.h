@@ -58,7 +58,9 @@ void lm_settle_minor(struct loam_marker *m);
 // is left; then lm_settle_end lets things go on. Between parts the process may
 // fork.
 void lm_settle_begin(void);
-bool lm_settle_is_under_way(void);
+static inline bool lm_settle_is_under_way(void) {
+    return __atomic_load_n(&loam_weak_epoch_, __ATOMIC_ACQUIRE) & 1;
+}
 
 // lm_settle_is_open says whether what is not marked may yet turn out to be alive.
 bool lm_settle_is_open(void);
@@ -71,8 +73,8 @@ bool lm_settle_needs_stop(void);
 void lm_settle_stopped(void);
 
 // lm_settle_wait waits until all is settled, in a state in which the program can
-// be stopped.
-void lm_settle_wait(void);
+// be stopped, and returns inside: until the caller leaves no settling begins.
+void lm_settle_wait(struct lm_member *self);
 
 // lm_settle_press says that memory is short: in the next collection soft references
 // do not keep their objects. False when there are none. By a member.

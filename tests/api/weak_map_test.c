@@ -3,6 +3,7 @@
 
 #include <loam.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -396,6 +397,177 @@ static void threads_may_share_a_map_while_collections_settle(void **state) {
     forget_all();
 }
 
+// Values that only the map leads to, in a table that grows under the collector's
+// eyes: what goes over to the new table must not be passed by.
+static struct node **many;
+
+static OWN_FRAME void grow_map(long count) {
+    map = loam_weak_map_new();
+    must(map != NULL);
+    for (long i = 0; i < count; i++) {
+        many[i] = node_new(i, NULL);
+        must(loam_weak_map_set(map, many[i], node_new(-i, many[i])) == 0);
+    }
+}
+
+static OWN_FRAME void check_grown(long count) {
+    for (long i = 0; i < count; i++) {
+        const struct node *value = loam_weak_map_get(map, many[i]);
+        assert_non_null(value);
+        assert_int_equal(value->value, -i);
+        assert_ptr_equal(value->next, many[i]);
+    }
+}
+
+static void *collect_on(void *argument) {
+    const bool *is_done = argument;
+    while (!__atomic_load_n(is_done, __ATOMIC_ACQUIRE)) {
+        loam_collect();
+    }
+    return NULL;
+}
+
+static void entries_live_while_their_table_grows_and_is_settled(void **state) {
+    (void)state;
+    long count = (long)place_scaled(200000);
+    many = loam_new_array(struct node *, (size_t)count);
+    enum loam_choice was = loam_concurrent_get();
+    loam_concurrent_set(LOAM_ON);
+    for (int round = 0; round < 5; round++) {
+        bool is_done = false;
+        pthread_t collector;
+        pthread_create(&collector, NULL, collect_on, &is_done);
+        grow_map(count);
+        __atomic_store_n(&is_done, true, __ATOMIC_RELEASE);
+        pthread_join(collector, NULL);
+        check_grown(count);
+    }
+    loam_verify();
+    loam_concurrent_set(was);
+    many = NULL;
+    forget_all();
+}
+
+// More entries than are settled in the stop: who looks for one whose value is not
+// marked yet has to wait, and then gets it before the next collection settles.
+static void who_waits_is_served_while_another_collects(void **state) {
+    (void)state;
+    bool is_done = false;
+    pthread_t collector;
+    long count = 5000;
+    many = loam_new_array(struct node *, (size_t)count);
+    enum loam_choice was = loam_concurrent_get();
+    loam_concurrent_set(LOAM_OFF);
+    grow_map(count);
+    pthread_create(&collector, NULL, collect_on, &is_done);
+    for (size_t i = 0; i < place_scaled(1000); i++) {
+        const struct node *value = loam_weak_map_get(map, many[i]);
+        assert_non_null(value);
+        assert_ptr_equal(value->next, many[i]);
+    }
+    __atomic_store_n(&is_done, true, __ATOMIC_RELEASE);
+    pthread_join(collector, NULL);
+    loam_concurrent_set(was);
+    many = NULL;
+    forget_all();
+}
+
+// Entries come and go in few slots, under the eyes of one who looks: what he is
+// given is of the key that he asked for.
+#define SEATS 8
+
+static struct node *seats[SEATS];
+static unsigned looker_count; // that have found something; atomic
+
+static OWN_FRAME void *look(void *argument) {
+    const bool *is_done = argument;
+    size_t found = 0;
+    for (size_t n = 0; !__atomic_load_n(is_done, __ATOMIC_ACQUIRE); n++) {
+        const struct node *key = seats[n % SEATS];
+        const struct node *value = loam_weak_map_get(map, key);
+        must(value == NULL || value->next == key);
+        if (value && found++ == 0) {
+            __atomic_fetch_add(&looker_count, 1, __ATOMIC_RELEASE);
+        }
+    }
+    return NULL;
+}
+
+static void who_looks_finds_the_value_of_his_key(void **state) {
+    (void)state;
+    bool is_done = false;
+    pthread_t lookers[2];
+    map = loam_weak_map_new();
+    for (size_t i = 0; i < SEATS; i++) {
+        seats[i] = node_new((long)i, NULL);
+        must(loam_weak_map_set(map, seats[i], node_new(0, seats[i])) == 0);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        pthread_create(&lookers[i], NULL, look, &is_done);
+    }
+    while (__atomic_load_n(&looker_count, __ATOMIC_ACQUIRE) < 2) {
+        sched_yield();
+    }
+    struct chance chance = chance_start(chance_seed("looking"));
+    for (size_t n = 0; n < place_scaled(200000); n++) {
+        struct node *key = seats[chance_below(&chance, SEATS)];
+        if (chance_below(&chance, 2)) {
+            loam_weak_map_remove(map, key);
+        } else {
+            must(loam_weak_map_set(map, key, node_new(0, key)) == 0);
+        }
+    }
+    __atomic_store_n(&is_done, true, __ATOMIC_RELEASE);
+    for (size_t i = 0; i < 2; i++) {
+        pthread_join(lookers[i], NULL);
+    }
+    memset(seats, 0, sizeof seats);
+    forget_all();
+}
+
+// While one thread compares its text with another, a second one interns an equal
+// text, where a removed member was.
+static char *meanwhile;
+static bool is_to_intern;
+
+static uint64_t same_hash(const void *key, void *argument) {
+    (void)key;
+    (void)argument;
+    return 7;
+}
+
+static void *intern_meanwhile(void *argument) {
+    (void)argument;
+    meanwhile = loam_intern(map, loam_strdup("new"));
+    return NULL;
+}
+
+static int equal_with_another(const void *a, const void *b, void *argument) {
+    if (is_to_intern) {
+        pthread_t other;
+        is_to_intern = false;
+        must(pthread_create(&other, NULL, intern_meanwhile, NULL) == 0);
+        must(pthread_join(other, NULL) == 0);
+    }
+    return text_equal(a, b, argument);
+}
+
+static void what_another_interns_meanwhile_is_found(void **state) {
+    (void)state;
+    map = loam_intern_new(same_hash, equal_with_another, NULL);
+    char *first = loam_intern(map, loam_strdup("first"));
+    char *second = loam_intern(map, loam_strdup("second"));
+    assert_int_equal(loam_weak_map_remove(map, first), 1);
+    is_to_intern = true;
+    const char *here = loam_intern(map, loam_strdup("new"));
+    assert_non_null(here);
+    assert_ptr_equal(here, meanwhile);
+    assert_int_equal(loam_weak_map_count(map), 2);
+    loam_keep_alive(second);
+    meanwhile = NULL;
+    forget_all();
+}
+
 static void a_child_has_the_maps_of_its_parent(void **state) {
     (void)state;
     fill_map();
@@ -431,6 +603,10 @@ int main(void) {
         cmocka_unit_test(equal_objects_are_interned_as_one),
         cmocka_unit_test(each_entry_is_met),
         cmocka_unit_test(threads_may_share_a_map_while_collections_settle),
+        cmocka_unit_test(entries_live_while_their_table_grows_and_is_settled),
+        cmocka_unit_test(who_waits_is_served_while_another_collects),
+        cmocka_unit_test(who_looks_finds_the_value_of_his_key),
+        cmocka_unit_test(what_another_interns_meanwhile_is_found),
         cmocka_unit_test(a_child_has_the_maps_of_its_parent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
