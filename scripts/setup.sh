@@ -26,6 +26,7 @@ package_sign() {
     golang-go) echo go ;;
     openjdk-17-jdk-headless) echo javac ;;
     libglib2.0-dev) echo /usr/include/glib-2.0/glib-object.h ;;
+    libpython3-dev) echo /usr/include/python3*/Python.h ;;
     libclang-rt-14-dev) echo "/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a" ;;
     *) echo "$1" ;;
     esac
@@ -94,7 +95,7 @@ need_to_test() {
 }
 # Languages and libraries that single benchmarks are compared with.
 # shellcheck disable=SC2034
-peers=(golang-go openjdk-17-jdk-headless libglib2.0-dev)
+peers=(golang-go openjdk-17-jdk-headless libglib2.0-dev libpython3-dev)
 need_to_bench() {
     need_to_build
     need pkg-config python3 libgc-dev libmimalloc-dev

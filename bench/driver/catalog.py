@@ -119,6 +119,7 @@ BACKENDS = [
     Backend("kernel"),
     Backend("shared_ptr"),
     Backend("gobject"),
+    Backend("cpython"),
     Backend("loam", collects=True, markers="LOAM_MARKERS",
             limits=("LOAM_HEAP_MAX", "LOAM_SOFT_LIMIT")),
 ]

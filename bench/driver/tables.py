@@ -53,7 +53,7 @@ def micro_rows(session, workloads, backends):
     if not names:
         return None
     others = [other for other in ("bdwgc", "mimalloc", "shared_ptr",
-                                 "gobject")
+                                 "gobject", "cpython")
               if "loam" in names and other in names]
     rows = [["", "unit", *names, *(f"/{other}" for other in others)]]
     for workload in workloads:
