@@ -10,8 +10,12 @@
 
 #include "api/runtime.h"
 #include "base/check.h"
+#include "base/format.h"
+#include "base/settings.h"
+#include "collect/referrers.h"
 #include "heap/find.h"
 
+#include <loam/collect.h>
 #include <loam/heap.h>
 
 #include <stdbool.h>
@@ -93,6 +97,79 @@ static struct piece *piece_of(uintptr_t word, const struct loam_scope *scope) {
     return piece->owner == owner_of(scope) ? piece : NULL;
 }
 
+// ---- What outlives it ------------------------------------------------------------
+
+#define SCOPE_TOLD 3
+
+struct outside {
+    const struct loam_scope *scope;
+    size_t count;
+    struct {
+        uintptr_t holder; // 0: static data, a root or a pin
+        uintptr_t word;
+    } first[SCOPE_TOLD];
+};
+
+// Whether a word refers to what was made in a scope: not to the scope itself, which
+// may be known outside, nor to the head of a piece, which the allocator knows.
+static bool word_is_made(uintptr_t word, const struct loam_scope *scope) {
+    const struct piece *piece = piece_of(word, scope);
+    return piece && word >= (uintptr_t)(piece + 1) &&
+           word - (uintptr_t)scope >= sizeof *scope;
+}
+
+static void outside_see(uintptr_t holder, uintptr_t word, void *argument) {
+    struct outside *o = argument;
+    if (!word_is_made(word, o->scope) ||
+        (holder && piece_of(holder, o->scope))) {
+        return;
+    }
+    if (o->count < SCOPE_TOLD) {
+        o->first[o->count].holder = holder;
+        o->first[o->count].word = word;
+    }
+    o->count++;
+}
+
+static void outside_tell(const struct outside *o, size_t i) {
+    struct lm_object object;
+    uintptr_t holder = o->first[i].holder;
+    uintptr_t word = o->first[i].word;
+    if (holder && lm_find(holder, &object)) {
+        lm_print(2, "    an object of type %s at %p refers to %p\n",
+                 lm_kinds[object.kind].type->name,
+                 (void *)lm_find_known(holder), // NOLINT
+                 (void *)word);                 // NOLINT
+    } else {
+        lm_print(2, "    static data, or a root, refers to %p\n",
+                 (void *)word); // NOLINT
+    }
+}
+
+// Says what still refers to a scope that is about to end. After a collection, for
+// what nobody can reach may refer to anything.
+static void scope_check(const struct loam_scope *scope) {
+    struct outside o = {.scope = scope};
+    loam_collect();
+    lm_referrers_each(outside_see, &o);
+    if (o.count == 0) {
+        return;
+    }
+    lm_print(2,
+             "loam: loam_scope_end(%p), and %zu references to what was made in "
+             "the scope are left\n"
+             "  what we saw:\n",
+             (const void *)scope, o.count);
+    for (size_t i = 0; i < o.count && i < SCOPE_TOLD; i++) {
+        outside_tell(&o, i);
+    }
+    lm_print(2,
+             "  the rule: nothing outside a scope refers to what was made in "
+             "it once it has ended: its memory is used again at once\n"
+             "  what to do: copy what is to stay, with loam_alloc or "
+             "loam_strdup, or end the scope later\n");
+}
+
 static void pieces_free(struct piece *piece) {
     while (piece) {
         struct piece *next = piece->next;
@@ -116,6 +193,9 @@ void loam_scope_end(struct loam_scope *scope) {
                         "look for the call that ended it before",
                         "loam_scope_end(%p), which is no scope, or has ended",
                         (const void *)scope);
+    }
+    if (lm_unlikely(lm_settings.check >= 2)) {
+        scope_check(scope);
     }
     pieces_free(scope->newest);
 }

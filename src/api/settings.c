@@ -353,7 +353,7 @@ static const struct {
     {"LOAM_KEEP", set_keep, "unreachable or nothing"},
     {"LOAM_MARKERS", set_markers, "a number of threads, from 1 to 64"},
     {"LOAM_HUGE_PAGES", set_huge_pages, "auto, on or off"},
-    {"LOAM_CHECK", set_check, "a level of checking: 0, 1 or 3"},
+    {"LOAM_CHECK", set_check, "a level of checking: 0 to 3"},
     {"LOAM_TORTURE", set_torture,
      "a list with commas of collect:N, refuse:N and yield:N, N at least 1"},
     {"LOAM_SIGNAL", set_signal,

@@ -1106,9 +1106,11 @@ void lm_marker_push(struct loam_marker *m, uintptr_t word) {
 // ---- Overflow and checking -----------------------------------------------------
 
 // Calls fn for each marked object of a block that has something to scan.
+typedef void marked_fn(struct loam_marker *m, uintptr_t start,
+                       const struct lm_kind *kind, void *argument);
+
 static void block_each_marked(struct loam_marker *m, size_t block,
-                              void (*fn)(struct loam_marker *, uintptr_t,
-                                         const struct lm_kind *)) {
+                              marked_fn *fn, void *argument) {
     struct lm_block entry = lm_block_load(block);
     const struct lm_kind *k = &lm_kinds[entry.kind];
     unsigned side = block_side(entry);
@@ -1120,13 +1122,14 @@ static void block_each_marked(struct loam_marker *m, size_t block,
         if ((lm_space.bits[block].pair[i / 64][side] >> (i % 64)) & 1) {
             fn(m,
                (uintptr_t)lm_space_address(block) + (size_t)i * k->cell_bytes,
-               k);
+               k, argument);
         }
     }
 }
 
 static void object_rescan(struct loam_marker *m, uintptr_t start,
-                          const struct lm_kind *k) {
+                          const struct lm_kind *k, void *unused) {
+    (void)unused;
     m->is_recovering = true;
     scan_object(m, bounds_get(), start, k);
     m->is_recovering = false;
@@ -1142,39 +1145,63 @@ void lm_marker_recover(struct loam_marker *m) {
         for (size_t b = 1; b < lm_space_used_blocks(); b++) {
             if (lm_space.block[b].flags & LM_BLOCK_RESCAN) {
                 lm_space.block[b].flags &= (uint8_t)~LM_BLOCK_RESCAN;
-                block_each_marked(m, b, object_rescan);
+                block_each_marked(m, b, object_rescan, NULL);
             }
         }
     }
 }
 
-// A word that leads to no object outlived one that was freed by hand, or is
-// chance: either way what comes there next is not what it means.
-static void children_check(struct loam_marker *m) {
-    struct lm_object child;
+// What lm_marker_each_word calls, and with what.
+struct looking {
+    lm_word_fn *fn;
+    void *argument;
+};
+
+static void children_look(struct loam_marker *m, uintptr_t holder,
+                          const struct looking *l) {
     while (m->top > m->bottom) {
         uintptr_t word = *--m->top;
         if (word & MARKER_SLICE) {
             scan_slice(m, bounds_get(), word);
-        } else if (!word_find(word, &child)) {
-            lm_freed_note(word, 1);
         } else {
-            LM_CHECK(1, object_is_kept(&child) || lm_freed_has(word),
-                     "marker.3 what a marked object refers to is marked");
+            l->fn(holder, word, l->argument);
         }
     }
 }
 
-// Children that do not fit the stack go unchecked.
-static void object_check(struct loam_marker *m, uintptr_t start,
-                         const struct lm_kind *k) {
+// Children that do not fit the stack are passed over.
+static void object_look(struct loam_marker *m, uintptr_t start,
+                        const struct lm_kind *k, void *argument) {
     struct lm_chunk *chunk;
     scan_object(m, bounds_get(), start, k);
-    children_check(m);
+    children_look(m, start, argument);
     while ((chunk = lm_share_take()) != NULL) {
         lm_chunk_free(m->chunk);
         stack_set(m, chunk);
-        children_check(m);
+        children_look(m, start, argument);
+    }
+}
+
+void lm_marker_each_word(struct loam_marker *m, lm_word_fn *fn,
+                         void *argument) {
+    struct looking looking = {fn, argument};
+    for (size_t b = 1; b < lm_space_used_blocks(); b++) {
+        block_each_marked(m, b, object_look, &looking);
+        lm_space.block[b].flags &= (uint8_t)~LM_BLOCK_RESCAN;
+    }
+}
+
+// A word that leads to no object outlived one that was freed by hand, or is
+// chance: either way what comes there next is not what it means.
+static void word_check(uintptr_t holder, uintptr_t word, void *unused) {
+    struct lm_object child;
+    (void)holder;
+    (void)unused;
+    if (!word_find(word, &child)) {
+        lm_freed_note(word, 1);
+    } else {
+        LM_CHECK(1, object_is_kept(&child) || lm_freed_has(word),
+                 "marker.3 what a marked object refers to is marked");
     }
 }
 
@@ -1182,8 +1209,5 @@ void lm_marker_check(struct loam_marker *m) {
     if (!phase.is_minor && !lm_space.is_marking) {
         lm_freed_forget(); // all that is marked was looked at in this stop
     }
-    for (size_t b = 1; b < lm_space_used_blocks(); b++) {
-        block_each_marked(m, b, object_check);
-        lm_space.block[b].flags &= (uint8_t)~LM_BLOCK_RESCAN;
-    }
+    lm_marker_each_word(m, word_check, NULL);
 }

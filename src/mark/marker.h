@@ -123,6 +123,11 @@ void lm_marker_drain(struct loam_marker *m);
 // Only one marker may be at work.
 void lm_marker_recover(struct loam_marker *m);
 
+// lm_marker_each_word marks nothing, but calls fn with each word by which a marked
+// object may refer to something, and the object's start. The program is stopped.
+typedef void lm_word_fn(uintptr_t holder, uintptr_t word, void *argument);
+void lm_marker_each_word(struct loam_marker *m, lm_word_fn *fn, void *argument);
+
 // lm_marker_check marks nothing, but aborts if a marked object refers to an
 // allocated one that is not marked. After a phase, while stopped.
 void lm_marker_check(struct loam_marker *m);

@@ -31,9 +31,9 @@ static struct {
 bool lm_team_init(void) {
     memset(&team, 0, sizeof team);
     unsigned usual = lm_thread_processors();
-    // A quarter of the processors, as in Go, counting the collector's own, but
-    // one helper in any case: see docs/internals/decisions/0009.
-    team.beside = usual >= 8 ? usual / 4 - 1 : 1;
+    // A quarter of the processors, as in Go, counting the collector's own: see
+    // docs/internals/decisions/0009.
+    team.beside = usual >= 8 ? usual / 4 - 1 : 0;
     usual = usual < TEAM_USUAL ? usual : TEAM_USUAL;
     team.wanted = lm_settings.markers ? lm_settings.markers : usual;
     return lm_chunk_init() && lm_marker_init(&team.marker[0]);

@@ -244,11 +244,16 @@ static void mark_explicit(struct loam_marker *m) {
     }
 }
 
-void lm_roots_mark(struct loam_marker *marker, const struct lm_images *images) {
+void lm_roots_mark_data(struct loam_marker *marker,
+                        const struct lm_images *images) {
     mark_explicit(marker);
     for (size_t i = 0; i < images->data_count; i++) {
         mark_data(marker, &images->data[i]);
     }
+}
+
+void lm_roots_mark(struct loam_marker *marker, const struct lm_images *images) {
+    lm_roots_mark_data(marker, images);
     for (struct lm_member *m = lm_roll_first(); m; m = m->next) {
         lm_marker_root(marker, (uintptr_t)m->argument);
         lm_marker_root(marker, (uintptr_t)m->kept);

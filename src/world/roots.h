@@ -25,6 +25,10 @@ bool lm_roots_unpin(uintptr_t start);
 struct loam_stack *lm_roots_stack_add(uintptr_t low, uintptr_t high);
 void lm_roots_stack_remove(struct loam_stack *stack);
 
+// lm_roots_mark_data gives what is not in threads: static data, roots and pins.
+void lm_roots_mark_data(struct loam_marker *marker,
+                        const struct lm_images *images);
+
 // lm_roots_mark gives all roots to a marker. The program is stopped; the
 // calling thread has put its own stack pointer and registers in its record.
 void lm_roots_mark(struct loam_marker *marker, const struct lm_images *images);

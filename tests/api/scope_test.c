@@ -268,10 +268,87 @@ static void scene_no_scope(void) {
     loam_scope_end(loam_alloc(8000));
 }
 
+// ---- What refers into a scope that ends ----------------------------------------
+
+struct keeper {
+    struct loam_scope *scope;
+    struct token *token;
+};
+LOAM_TYPE(struct keeper, scope, token)
+
+static struct keeper *keeper;
+static struct token *volatile token_kept;
+
+// One object of the scope refers to another, and the scope is known outside: both
+// are as they should be.
+static OWN_FRAME void keep(bool is_in_object, bool is_in_static_data) {
+    struct loam_scope *scope = loam_scope_begin();
+    struct token *t = loam_scope_new(scope, struct token);
+    t->next = loam_scope_new(scope, struct token);
+    keeper = loam_new(struct keeper);
+    keeper->scope = scope;
+    keeper->token = is_in_object ? t : NULL;
+    token_kept = is_in_static_data ? t->next : NULL;
+}
+
+static void scene_object_outside(void) {
+    keep(true, false);
+    loam_scope_end(keeper->scope);
+}
+
+static void scene_static_outside(void) {
+    keep(false, true);
+    loam_scope_end(keeper->scope);
+}
+
+static void scene_nothing_outside(void) {
+    keep(false, false);
+    loam_scope_end(keeper->scope);
+}
+
+static void scene_garbage_outside(void) {
+    keep(true, false);
+    struct loam_scope *volatile scope = keeper->scope;
+    keeper = NULL;
+    stack_clear();
+    loam_scope_end(scope);
+}
+
 static const struct scene scenes[] = {
     {"twice", scene_twice},
     {"no_scope", scene_no_scope},
+    {"object_outside", scene_object_outside},
+    {"static_outside", scene_static_outside},
+    {"nothing_outside", scene_nothing_outside},
+    {"garbage_outside", scene_garbage_outside},
 };
+
+static void what_refers_into_a_scope_that_ends_is_reported(void **state) {
+    (void)state;
+    const char *settings[] = {"LOAM_CHECK=2", NULL};
+    const struct outcome *o = scene_play("object_outside", settings);
+    assert_int_equal(o->exit_code, 0);
+    assert_non_null(strstr(o->err, "1 references to what was made"));
+    assert_non_null(strstr(o->err, "an object of type struct keeper at"));
+    o = scene_play("static_outside", settings);
+    assert_int_equal(o->exit_code, 0);
+    assert_non_null(strstr(o->err, "1 references to what was made"));
+    assert_non_null(strstr(o->err, "static data, or a root, refers to"));
+    o = scene_play("nothing_outside", settings);
+    assert_int_equal(o->exit_code, 0);
+    assert_string_equal(o->err, "");
+    o = scene_play("garbage_outside", settings);
+    assert_int_equal(o->exit_code, 0);
+    assert_string_equal(o->err, "");
+}
+
+static void without_that_level_nothing_is_reported(void **state) {
+    (void)state;
+    const char *settings[] = {"LOAM_CHECK=1", NULL};
+    const struct outcome *o = scene_play("object_outside", settings);
+    assert_int_equal(o->exit_code, 0);
+    assert_string_equal(o->err, "");
+}
 
 static void expect(const char *scene, const char *level, const char *part) {
     const char *settings[] = {level, NULL};
@@ -306,6 +383,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(threads_have_their_scopes_and_hand_them_on),
         cmocka_unit_test(a_child_of_fork_ends_its_copy),
         cmocka_unit_test(ending_what_is_no_scope_is_an_error),
+        cmocka_unit_test(what_refers_into_a_scope_that_ends_is_reported),
+        cmocka_unit_test(without_that_level_nothing_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
