@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/counts.h"
 #include "model/shadow.h"
 #include "support/survivors.h"
 
@@ -154,8 +155,21 @@ static OWN_FRAME void step_make(struct shadow *s, struct choice *choice) {
     }
 }
 
+static OWN_FRAME void step_counts(struct choice *choice) {
+    static const enum counts_what whats[] = {
+        COUNTS_MAKE, COUNTS_MAKE, COUNTS_RETAIN,  COUNTS_RELEASE,
+        COUNTS_OWN,  COUNTS_OWN,  COUNTS_RELEASE, COUNTS_LOSE};
+    for (size_t i = 1 + choose(choice, 8); i > 0; i--) {
+        enum counts_what what = whats[choose(choice, 8)];
+        size_t which = choose(choice, COUNTS_SEATS);
+        // Sometimes nobody.
+        size_t other = choose(choice, COUNTS_SEATS * 5 / 4);
+        counts_step(what, which, other, choose(choice, COUNTS_OWNED));
+    }
+}
+
 static OWN_FRAME void step(struct shadow *s, struct choice *choice) {
-    size_t what = choose(choice, 118);
+    size_t what = choose(choice, 128);
     size_t target = choose_handle(s, choice);
     if (what < 30 || target == SHADOW_NONE) {
         step_make(s, choice);
@@ -186,6 +200,8 @@ static OWN_FRAME void step(struct shadow *s, struct choice *choice) {
         shadow_watch(s, target);
     } else if (what < 116) {
         shadow_finalize(s, target);
+    } else if (what < 126) {
+        step_counts(choice);
     } else {
         shadow_run_finals(s);
     }
@@ -193,6 +209,7 @@ static OWN_FRAME void step(struct shadow *s, struct choice *choice) {
 
 void program_run(struct choice *choice, size_t step_limit) {
     struct shadow *s = shadow_new();
+    counts_begin();
     for (size_t i = 0; i < step_limit && !choice_is_over(choice); i++) {
         step(s, choice);
         stack_clear();
@@ -202,6 +219,7 @@ void program_run(struct choice *choice, size_t step_limit) {
         }
     }
     shadow_compare(s);
+    counts_end();
     // Over a long run stale words cannot hold on to much: 3 at most were seen.
     if (s->dead_count > 1000) {
         must(s->retained_count <= s->dead_count / 100);
