@@ -48,8 +48,8 @@ extern "C" {
 // last, or where finalizers do, outside of the library's locks, and must return.
 // It may allocate, collect, and release other objects. Those that die by that
 // follow when it has returned, before anything else that waits to die; so a chain
-// of any length takes no stack. It must not retain the object, nor give it to anybody: when
-// the function returns the object is freed.
+// of any length takes no stack. It must not retain the object, nor give it to
+// anybody: when the function returns the object is freed.
 typedef void loam_dispose_fn(void *object);
 
 // struct loam_counted_spec is what LOAM_COUNTED says about a type.

@@ -24,9 +24,6 @@ static bool cell_is_waiting(const struct lm_member *self,
 
 bool lm_life_find(struct lm_member *self, const void *p,
                   struct lm_object *object) {
-    if (!lm_space_has((uintptr_t)p)) {
-        return false;
-    }
     // Inside, so that no collection exchanges the bitmaps between a look at which
     // is which and a look at the bit.
     lm_member_inside(self);

@@ -221,7 +221,7 @@ static void cycle_turn(struct lm_cycle_event *event, uint64_t began,
     }
     lm_pace_after(&e);
     lm_space.is_sticky = lm_pace_is_generational() && !lm_garbage_is_kept();
-    lm_settle_begin();
+    lm_settle_begin(event->kind != LM_CYCLE_BESIDE);
     if (!lm_settle_is_under_way()) {
         cycle_attend(cycle.after);
     }

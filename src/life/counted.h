@@ -38,9 +38,9 @@ size_t lm_counted_value(const struct loam_count_ *count);
 // whether a dead object counts references, and has not been disposed of;
 // lm_counted_each_owned calls fn with each field that holds something it owns;
 // lm_counted_disown_stranded takes it from its owner, which another thread's release
-// would have to do, for a thousand times as much;
-// lm_counted_hold_stranded does so and adds one reference, and no ordinary release will dispose
-// of it any more; lm_counted_end_stranded, a finalizer, does so and lets it go.
+// would have to do, for a thousand times as much; lm_counted_hold_stranded does so
+// and adds one reference, and no ordinary release will dispose of it any more;
+// lm_counted_end_stranded, a finalizer, disposes of it and lets it go.
 bool lm_counted_is_stranded(const struct loam_count_ *count);
 void lm_counted_each_owned(struct loam_count_ *count, void (*fn)(void **field));
 void lm_counted_disown_stranded(struct loam_count_ *count);

@@ -23,10 +23,12 @@
 //   map.2  While `changes` is even, nobody is changing what is in which slot.
 //   map.3  A slot's watched half says that it is not used while its carried half is
 //          changed to that of another entry.
+//   map.4  The old table has been emptied before the new one has to be exchanged.
 
 #include "life/map.h"
 
 #include "base/bits.h"
+#include "base/check.h"
 #include "heap/find.h"
 #include "life/record.h"
 #include "mark/team.h"
@@ -41,9 +43,12 @@
 #define MAP_BATCH 512
 #define MAP_PART 4096
 
-// Entries moved with each that is set: more than one in 1.5, or the larger table
-// would be full before the old one is empty.
+// Slots of the old table that are emptied with each entry that is set, and how much
+// smaller a new one may be. A new table is at most half full with what is to be
+// moved, and is exchanged when three quarters of it have been used: so a quarter of
+// its room in entries is set before, which empty four times its room. (map.4)
 #define MAP_MOVE 16
+#define MAP_SHRINK 4
 
 // A minor collection looks at no more slots of maps than this.
 #define MAP_MINOR_SLOTS ((size_t)1 << 14)
@@ -213,7 +218,7 @@ static bool is_unchanged(const struct loam_weak_map *map, uint32_t before) {
     return __atomic_load_n(&map->changes, __ATOMIC_RELAXED) == before;
 }
 
-// The entry of an address in a table that may be changing; one never full.
+// The entry of an address in a table, which may be changing and is never full.
 static inline struct lm_map_slot table_peek(const struct lm_map_slot *slots,
                                             size_t room, uintptr_t key,
                                             bool is_by_value) {
@@ -258,7 +263,9 @@ void lm_map_expect(const struct loam_weak_map *map, uintptr_t key) {
     const struct lm_map_slot *now =
         __atomic_load_n(&map->now.slots, __ATOMIC_RELAXED);
     size_t room = __atomic_load_n(&map->now.room, __ATOMIC_RELAXED);
-    __builtin_prefetch(&now[first_place(room, lm_map_identity(key))], 1);
+    if (room && map->hash == NULL) {
+        __builtin_prefetch(&now[first_place(room, lm_map_identity(key))], 1);
+    }
 }
 
 // ---- Setting ---------------------------------------------------------------------
@@ -307,7 +314,7 @@ size_t lm_map_wants_room(const struct loam_weak_map *map) {
     if (room && map->now.used + 1 <= room / 4 * 3) {
         return 0;
     }
-    room = 16;
+    room = room > 16 * MAP_SHRINK ? room / MAP_SHRINK : 16;
     while (room / 2 < map->count + 1) {
         room *= 2;
     }
@@ -316,10 +323,8 @@ size_t lm_map_wants_room(const struct loam_weak_map *map) {
 
 void lm_map_grow(struct loam_weak_map *map, struct lm_map_slot *slots,
                  uint64_t *hashes, size_t room) {
+    LM_CHECK(1, map->old.room == 0, "map.4 an old table is empty in time");
     change_begin(map);
-    while (map->old.room) {
-        map_move(map); // only if many were deleted meanwhile
-    }
     table_store(&map->old, &map->now);
     table_store(&map->now, &(struct lm_map_table){slots, hashes, room, 0});
     map->moved = 0;

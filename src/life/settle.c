@@ -474,7 +474,7 @@ void lm_settle_stopped(void) {
     lm_team_end_after();
 }
 
-// In the stop, what maps keep: no thread then has to wait for that.
+// In the stop, what maps and guardians keep: no thread then has to wait for that.
 static void keys_stopped(void) {
     while (stage_now() == STAGE_KEYS) {
         lm_settle_some();
@@ -484,7 +484,7 @@ static void keys_stopped(void) {
     }
 }
 
-void lm_settle_begin(void) {
+void lm_settle_begin(bool is_marked_stopped) {
     lm_record_fresh_clear();
     if (lm_record_count() == 0 && !lm_garbage_is_kept() &&
         !lm_stranded_is_possible()) {
@@ -497,7 +497,8 @@ void lm_settle_begin(void) {
     settle.has_rest = false;
     stage_set(STAGE_KEYS);
     __atomic_store_n(&loam_weak_epoch_, loam_weak_epoch_ + 1, __ATOMIC_RELEASE);
-    if (lm_map_allows_stop()) {
+    if (is_marked_stopped && lm_map_allows_stop() &&
+        (lm_due_guarded_count() == 0 || lm_record_end() <= SETTLE_RECORDS)) {
         keys_stopped();
     }
 }

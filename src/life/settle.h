@@ -53,11 +53,14 @@ void lm_settle_roots(struct loam_marker *m, bool is_all);
 bool lm_settle_allows_minor(void);
 void lm_settle_minor(struct loam_marker *m);
 
-// lm_settle_begin begins to settle, in the stop that ends a collection of all;
+// lm_settle_begin begins to settle, in the stop that ends a collection of all. Where
+// that stop is for the marking, too, what small maps keep is marked in it. (Else that
+// may lead to much that would make a short stop a long one.)
+//
 // lm_settle_some does a part of it, in an order of 100 us, and says whether more
 // is left; then lm_settle_end lets things go on. Between parts the process may
 // fork.
-void lm_settle_begin(void);
+void lm_settle_begin(bool is_marked_stopped);
 static inline bool lm_settle_is_under_way(void) {
     return __atomic_load_n(&loam_weak_epoch_, __ATOMIC_ACQUIRE) & 1;
 }

@@ -106,6 +106,36 @@ static void a_set_entry_can_be_changed_and_removed(void **state) {
     forget_all();
 }
 
+// A large table with few entries gives way to a smaller one, into which those are
+// moved a few at a time: it must have room for them when the last ones come.
+static void a_map_that_was_large_takes_entries_again(void **state) {
+    (void)state;
+    // So many fill a table of 32,768 slots up to where it is exchanged.
+    enum { LARGE = 24576, LEFT = 100, MORE = 4000 };
+    static struct node **all;
+    all = loam_new_array(struct node *, LARGE + MORE);
+    map = loam_weak_map_new();
+    for (long i = 0; i < LARGE + MORE; i++) {
+        all[i] = node_new(i, NULL);
+    }
+    for (long i = 0; i < LARGE; i++) {
+        must(loam_weak_map_set(map, all[i], all[i]) == 0);
+    }
+    for (long i = LEFT; i < LARGE; i++) {
+        must(loam_weak_map_remove(map, all[i]) == 1);
+    }
+    for (long i = LARGE; i < LARGE + MORE; i++) {
+        must(loam_weak_map_set(map, all[i], all[i]) == 0);
+    }
+    for (long i = 0; i < LARGE + MORE; i++) {
+        bool is_there = i < LEFT || i >= LARGE;
+        must(loam_weak_map_get(map, all[i]) == (is_there ? all[i] : NULL));
+    }
+    assert_int_equal(loam_weak_map_count(map), LEFT + MORE);
+    all = NULL;
+    forget_all();
+}
+
 static void a_replaced_value_of_an_old_entry_is_kept(void **state) {
     (void)state;
     fill_map();
@@ -592,6 +622,7 @@ int main(void) {
         cmocka_unit_test(an_entry_lives_as_long_as_its_key),
         cmocka_unit_test(minor_collections_drop_young_entries),
         cmocka_unit_test(a_set_entry_can_be_changed_and_removed),
+        cmocka_unit_test(a_map_that_was_large_takes_entries_again),
         cmocka_unit_test(a_replaced_value_of_an_old_entry_is_kept),
         cmocka_unit_test(a_freed_key_leaves_its_entry_to_nobody),
         cmocka_unit_test(a_map_may_be_freed),
