@@ -138,7 +138,7 @@ bool lm_room_look(uint64_t least_ns) {
         return false;
     }
     room.looked_ns = now;
-    bool is_pressed = lm_pressure_percent() >= ROOM_PRESSED;
+    bool is_pressed = lm_pressure_watch() >= ROOM_PRESSED;
     __atomic_store_n(&room.is_pressed, is_pressed, __ATOMIC_RELAXED);
     return is_pressed;
 }

@@ -31,8 +31,8 @@ bool lm_room_gives_way(void);
 void lm_room_set_ceiling(size_t live_bytes);
 
 // lm_room_look asks the system, unless that was done less than least_ns ago,
-// whether it is short of
-// memory; true when it is, and memory should go back to it.
+// whether it is short of memory; true when it is, and memory should go back to
+// it. One thread's only.
 bool lm_room_look(uint64_t least_ns);
 
 // lm_room_own_bytes returns the memory of the library's own tables.

@@ -10,8 +10,8 @@
 
 #include "base/bits.h"
 #include "base/settings.h"
+#include "os/descriptor.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,14 +101,11 @@ void lm_memory_release(void *start, size_t bytes) {
 
 // The second number of /proc/self/statm is resident, the first all of it.
 static size_t memory_space_used(void) {
-    char text[128] = "";
-    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
+    char text[128];
+    if (!lm_file_text("/proc/self/statm", text, sizeof text)) {
         return 0;
     }
-    ssize_t n = read(fd, text, sizeof text - 1);
-    close(fd);
-    return n > 0 ? (size_t)strtoull(text, NULL, 10) * (size_t)getpagesize() : 0;
+    return (size_t)strtoull(text, NULL, 10) * (size_t)getpagesize();
 }
 
 size_t lm_memory_limit(void) {
@@ -129,13 +126,8 @@ size_t lm_memory_physical(void) {
 }
 
 bool lm_memory_has_huge_pages(void) {
-    char text[64] = "";
-    int fd = open("/sys/kernel/mm/transparent_hugepage/enabled",
-                  O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return false;
-    }
-    ssize_t n = read(fd, text, sizeof text - 1);
-    close(fd);
-    return n > 0 && strstr(text, "[never]") == NULL;
+    char text[64];
+    return lm_file_text("/sys/kernel/mm/transparent_hugepage/enabled", text,
+                        sizeof text) &&
+           strstr(text, "[never]") == NULL;
 }

@@ -7,14 +7,15 @@
 
 #include "base/format.h"
 #include "os/cgroup.h"
+#include "os/descriptor.h"
 
 #include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 static struct {
     char path[LM_CGROUP_PATH + 32]; // "": not to be had
-} pressure;
+    struct lm_descriptor file;      // who watches has it open
+} pressure = {.file = LM_DESCRIPTOR_NONE};
 
 static int pressure_parse(const char *text) {
     static const char begin[] = "some avg10=";
@@ -33,17 +34,25 @@ static int pressure_parse(const char *text) {
 }
 
 int lm_pressure_percent(void) {
-    char text[128] = "";
-    int fd = pressure.path[0] ? open(pressure.path, O_RDONLY | O_CLOEXEC) : -1;
-    if (fd < 0) {
-        return -1;
+    char text[128];
+    return pressure.path[0] && lm_file_text(pressure.path, text, sizeof text)
+               ? pressure_parse(text)
+               : -1;
+}
+
+int lm_pressure_watch(void) {
+    char text[128];
+    if (pressure.path[0] && !lm_descriptor_is_ours(&pressure.file)) {
+        lm_descriptor_keep(&pressure.file,
+                           open(pressure.path, O_RDONLY | O_CLOEXEC));
     }
-    ssize_t n = read(fd, text, sizeof text - 1);
-    close(fd);
-    return n > 0 ? pressure_parse(text) : -1;
+    return lm_descriptor_text(&pressure.file, text, sizeof text)
+               ? pressure_parse(text)
+               : -1;
 }
 
 void lm_pressure_open(const char *root, const char *folder) {
+    lm_descriptor_close(&pressure.file);
     if (folder[0]) {
         lm_format(pressure.path, sizeof pressure.path, "%s/memory.pressure",
                   folder);

@@ -3,8 +3,7 @@
 //
 // Linux counts the share of time in which somebody waited for memory ("pressure
 // stall information"). It is read when somebody asks: a trigger would need
-// rights and a descriptor that the program may close, and who collects looks
-// often enough.
+// rights, and who collects looks often enough.
 
 #ifndef OS_PRESSURE_H
 #define OS_PRESSURE_H
@@ -18,6 +17,11 @@ void lm_pressure_open(const char *root, const char *folder);
 // lm_pressure_percent returns the share of the last ten seconds in which some
 // thread waited for memory, or -1 where that cannot be read.
 int lm_pressure_percent(void);
+
+// lm_pressure_watch returns the same to one thread that asks again and again: the
+// file stays open, so that no number comes and goes beside a program that gives
+// files numbers of its choice.
+int lm_pressure_watch(void);
 
 // lm_pressure_reason says where it is read, or that it cannot be.
 const char *lm_pressure_reason(void);

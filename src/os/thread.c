@@ -5,13 +5,13 @@
 
 #include "base/format.h"
 #include "base/settings.h"
+#include "os/descriptor.h"
 #include "os/libc.h"
 #include "os/lock.h"
 #include "os/machine.h"
 #include "os/memory.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -228,16 +228,9 @@ bool lm_thread_blocks(pid_t thread, int signal) {
     char path[64];
     char text[4096];
     lm_format(path, sizeof path, "/proc/self/task/%d/status", (int)thread);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
+    if (!lm_file_text(path, text, sizeof text)) {
         return false;
     }
-    ssize_t n = read(fd, text, sizeof text - 1);
-    close(fd);
-    text[n > 0 ? n : 0] = '\0';
     const char *mask = strstr(text, "SigBlk:");
-    if (mask == NULL) {
-        return false;
-    }
-    return (strtoull(mask + 7, NULL, 16) >> (signal - 1)) & 1;
+    return mask != NULL && (strtoull(mask + 7, NULL, 16) >> (signal - 1)) & 1;
 }

@@ -10,6 +10,7 @@
 
 #include "base/bits.h"
 #include "base/format.h"
+#include "os/descriptor.h"
 #include "os/memory.h"
 
 #include <errno.h>
@@ -18,7 +19,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -36,64 +36,26 @@ struct track_scan_arg {
 };
 #define TRACK_PAGEMAP_SCAN _IOWR('f', 16, struct track_scan_arg)
 
-// Descriptors are moved up, out of the way of programs that count on low ones
-// or close all of those.
-#define TRACK_DESCRIPTOR 900
-
 static struct {
     uintptr_t base;
     uintptr_t end;
-    int fault_fd; // -1: not open, as below
-    int map_fd;
-    struct stat fault_file; // of these, to know them again
-    struct stat map_file;
+    struct lm_descriptor faults;
+    struct lm_descriptor map;
     char *reason; // where to say why not
     size_t room;
-} kernel = {.fault_fd = -1, .map_fd = -1};
+} kernel = {.faults = LM_DESCRIPTOR_NONE, .map = LM_DESCRIPTOR_NONE};
 
 // ---- Its calls ------------------------------------------------------------------
 
-static int descriptor_move(int fd) {
-    if (fd < 0) {
-        return -1;
-    }
-    int high = fcntl(fd, F_DUPFD_CLOEXEC, TRACK_DESCRIPTOR);
-    if (high < 0) {
-        high = fcntl(fd, F_DUPFD_CLOEXEC, 10); // a low limit of descriptors
-    }
-    if (high < 0) {
-        return fd;
-    }
-    close(fd);
-    return high;
-}
-
-// Notes which file it is that we have opened.
-static void descriptor_note(int fd, struct stat *file) {
-    if (fstat(fd, file) != 0) {
-        memset(file, 0, sizeof *file);
-    }
-}
-
-// Unless the program has closed it: then the number may be a file of its own.
-static void descriptor_close(int fd, const struct stat *file) {
-    struct stat now;
-    if (fd >= 0 && fstat(fd, &now) == 0 && now.st_dev == file->st_dev &&
-        now.st_ino == file->st_ino) {
-        close(fd);
-    }
-}
-
 void lm_track_kernel_close(void) {
-    descriptor_close(kernel.fault_fd, &kernel.fault_file);
-    descriptor_close(kernel.map_fd, &kernel.map_file);
-    kernel.fault_fd = kernel.map_fd = -1;
+    lm_descriptor_close(&kernel.faults);
+    lm_descriptor_close(&kernel.map);
 }
 
 static bool kernel_register(uintptr_t start, uintptr_t end) {
     struct uffdio_register r = {.range = {start, end - start},
                                 .mode = UFFDIO_REGISTER_MODE_WP};
-    return ioctl(kernel.fault_fd, UFFDIO_REGISTER, &r) == 0;
+    return ioctl(kernel.faults.fd, UFFDIO_REGISTER, &r) == 0;
 }
 
 bool lm_track_kernel_protect(uintptr_t start, uintptr_t end, bool on) {
@@ -103,7 +65,7 @@ bool lm_track_kernel_protect(uintptr_t start, uintptr_t end, bool on) {
     int error = errno;
     bool ok;
     do {
-        ok = ioctl(kernel.fault_fd, UFFDIO_WRITEPROTECT, &w) == 0;
+        ok = ioctl(kernel.faults.fd, UFFDIO_WRITEPROTECT, &w) == 0;
     } while (!ok && errno == EAGAIN);
     errno = error;
     return ok;
@@ -123,7 +85,7 @@ static bool kernel_scan(struct lm_track_scan *scan) {
         .return_mask = TRACK_WRITTEN,
     };
     int error = errno;
-    int count = ioctl(kernel.map_fd, TRACK_PAGEMAP_SCAN, &arg);
+    int count = ioctl(kernel.map.fd, TRACK_PAGEMAP_SCAN, &arg);
     errno = error;
     if (count < 0) {
         return false;
@@ -137,28 +99,24 @@ static bool kernel_scan(struct lm_track_scan *scan) {
 static bool kernel_open(void) {
     int fd = (int)syscall(SYS_userfaultfd,
                           O_CLOEXEC | O_NONBLOCK | TRACK_USER_MODE_ONLY);
-    kernel.fault_fd = descriptor_move(fd);
-    if (kernel.fault_fd < 0) {
+    if (!lm_descriptor_keep(&kernel.faults, fd)) {
         lm_format(kernel.reason, kernel.room, "userfaultfd is refused: %s",
                   strerror(errno));
         return false;
     }
-    descriptor_note(kernel.fault_fd, &kernel.fault_file);
     struct uffdio_api api = {.api = UFFD_API, .features = TRACK_FEATURES};
-    if (ioctl(kernel.fault_fd, UFFDIO_API, &api) != 0) {
+    if (ioctl(kernel.faults.fd, UFFDIO_API, &api) != 0) {
         lm_format(kernel.reason, kernel.room,
                   "the kernel has no asynchronous write protection "
                   "(Linux 6.7 has)");
         return false;
     }
-    kernel.map_fd =
-        descriptor_move(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
-    if (kernel.map_fd < 0) {
+    fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    if (!lm_descriptor_keep(&kernel.map, fd)) {
         lm_format(kernel.reason, kernel.room,
                   "/proc/self/pagemap cannot be opened: %s", strerror(errno));
         return false;
     }
-    descriptor_note(kernel.map_fd, &kernel.map_file);
     return true;
 }
 

@@ -223,6 +223,25 @@ static void pressure_that_cannot_be_read_is_reported(void **state) {
     }
 }
 
+static void who_watches_pressure_sees_it_change(void **state) {
+    (void)state;
+    put("/proc/pressure/memory", "some avg10=7.00 avg60=0.00\n");
+    lm_pressure_open(root, "");
+    int free_number = dup(0);
+    close(free_number);
+    assert_int_equal(lm_pressure_watch(), 7);
+    put("/proc/pressure/memory", "some avg10=42.00 avg60=0.00\n");
+    assert_int_equal(lm_pressure_watch(), 42);
+    // One descriptor, up high; and another one if the program closes that.
+    assert_int_equal(dup(0), free_number);
+    close(free_number);
+    for (int fd = 3; fd < 1024; fd++) {
+        close(fd);
+    }
+    assert_int_equal(lm_pressure_watch(), 42);
+    lm_pressure_open(root, "");
+}
+
 // ---- What follows from it ------------------------------------------------------
 
 static void limits_begin(void) {
@@ -298,6 +317,7 @@ int main(void) {
         TREE(a_path_that_is_too_long_does_no_harm),
         TREE(pressure_is_that_of_the_group_or_else_of_the_system),
         TREE(pressure_that_cannot_be_read_is_reported),
+        TREE(who_watches_pressure_sees_it_change),
         TREE(a_container_sets_the_limits_unless_told_otherwise),
         TREE(a_container_that_is_switched_off_sets_nothing),
         TREE(memory_high_alone_gives_a_soft_limit_only),
