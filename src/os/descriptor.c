@@ -16,7 +16,7 @@
 
 static void descriptor_note(struct lm_descriptor *d, int fd) {
     struct stat file;
-    bool ok = fstat(fd, &file) == 0;
+    bool ok = fd >= 0 && fstat(fd, &file) == 0;
     d->fd = ok ? fd : -1;
     d->device = ok ? file.st_dev : 0;
     d->inode = ok ? file.st_ino : 0;
@@ -54,6 +54,10 @@ bool lm_descriptor_keep(struct lm_descriptor *d, int fd) {
         d->fd = high;
     }
     return true;
+}
+
+bool lm_descriptor_is_high(const struct lm_descriptor *d) {
+    return d->fd >= DESCRIPTOR_HIGH;
 }
 
 bool lm_descriptor_text(const struct lm_descriptor *d, char *text,

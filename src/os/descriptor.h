@@ -23,8 +23,12 @@ struct lm_descriptor {
     { .fd = -1 }
 
 // lm_descriptor_keep takes over a new descriptor and moves it up, out of the way
-// of programs that count on low ones. fd may be -1, with errno: false then.
+// of programs that count on low ones. fd may be -1: false then, errno stays.
 bool lm_descriptor_keep(struct lm_descriptor *d, int fd);
+
+// lm_descriptor_is_high is false where so few numbers are allowed that it could
+// not be moved up far: then the program may need this one.
+bool lm_descriptor_is_high(const struct lm_descriptor *d);
 
 // lm_descriptor_is_ours is true while it is open and the file that was kept.
 bool lm_descriptor_is_ours(const struct lm_descriptor *d);

@@ -46,9 +46,11 @@ int lm_pressure_watch(void) {
         lm_descriptor_keep(&pressure.file,
                            open(pressure.path, O_RDONLY | O_CLOEXEC));
     }
-    return lm_descriptor_text(&pressure.file, text, sizeof text)
-               ? pressure_parse(text)
-               : -1;
+    bool ok = lm_descriptor_text(&pressure.file, text, sizeof text);
+    if (!lm_descriptor_is_high(&pressure.file)) {
+        lm_descriptor_close(&pressure.file);
+    }
+    return ok ? pressure_parse(text) : -1;
 }
 
 void lm_pressure_open(const char *root, const char *folder) {

@@ -19,8 +19,8 @@ void lm_pressure_open(const char *root, const char *folder);
 int lm_pressure_percent(void);
 
 // lm_pressure_watch returns the same to one thread that asks again and again: the
-// file stays open, so that no number comes and goes beside a program that gives
-// files numbers of its choice.
+// file stays open, if descriptors are not scarce, so that no number comes and goes
+// beside a program that gives files numbers of its choice.
 int lm_pressure_watch(void);
 
 // lm_pressure_reason says where it is read, or that it cannot be.

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static bool is_open(int fd) {
@@ -34,11 +34,29 @@ static void what_is_kept_moves_up_and_is_closed(void **state) {
     assert_false(lm_descriptor_is_ours(&d));
 }
 
+static void where_numbers_are_few_it_is_not_high(void **state) {
+    (void)state;
+    struct lm_descriptor d;
+    struct rlimit before;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    struct rlimit few = {.rlim_cur = 64, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    assert_true(lm_descriptor_keep(&d, null_open()));
+    assert_false(lm_descriptor_is_high(&d));
+    assert_true(d.fd >= 10);
+    lm_descriptor_close(&d);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_true(lm_descriptor_keep(&d, null_open()));
+    assert_true(lm_descriptor_is_high(&d));
+    lm_descriptor_close(&d);
+}
+
 static void a_failed_open_is_kept_as_none(void **state) {
     (void)state;
     struct lm_descriptor d;
     errno = EMFILE;
     assert_false(lm_descriptor_keep(&d, -1));
+    assert_int_equal(errno, EMFILE);
     lm_descriptor_close(&d);
     assert_false(lm_descriptor_is_ours(&d));
 }
@@ -89,6 +107,7 @@ static void a_file_that_is_not_there_has_no_text(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_kept_moves_up_and_is_closed),
+        cmocka_unit_test(where_numbers_are_few_it_is_not_high),
         cmocka_unit_test(a_failed_open_is_kept_as_none),
         cmocka_unit_test(a_number_that_the_program_took_is_not_closed),
         cmocka_unit_test(a_file_that_the_program_closed_is_not_ours),
