@@ -3,6 +3,8 @@
 
 #include "alloc/budget.h"
 
+#include "heap/run.h"
+
 // Relaxed throughout: a count whose exact moment does not matter.
 static int64_t budget_bytes;
 static int64_t budget_whole; // as it was set
@@ -64,4 +66,45 @@ size_t lm_budget_over(void) {
 size_t lm_budget_left(void) {
     int64_t left = __atomic_load_n(&budget_bytes, __ATOMIC_RELAXED);
     return left > 0 ? (size_t)left : 0;
+}
+
+// ---- The last blocks -----------------------------------------------------------
+
+// A kind has few blocks when what lived of it at the last collection is less than
+// this part of what is kept.
+#define BUDGET_FEW_PART 16
+
+// More than that at a time are as many as one wants.
+#define BUDGET_GIVEN_MAX (1u << 20)
+
+static bool budget_take_given(struct lm_kind *kind, size_t blocks) {
+    // Relaxed: a count that nothing else goes by.
+    uint32_t left = __atomic_load_n(&kind->last_left, __ATOMIC_RELAXED);
+    while (left >= blocks &&
+           !__atomic_compare_exchange_n(&kind->last_left, &left,
+                                        left - (uint32_t)blocks, true,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+    return left >= blocks;
+}
+
+bool lm_budget_may_take_last(enum lm_effort effort, struct lm_kind *kind,
+                             size_t blocks) {
+    if (kind->live_bytes < lm_run_kept_bytes() / BUDGET_FEW_PART ||
+        budget_take_given(kind, blocks)) {
+        return true;
+    }
+    if (effort != LM_EFFORT_LAST) {
+        return false;
+    }
+    uint32_t given = __atomic_load_n(&kind->last_given, __ATOMIC_RELAXED);
+    given = given < BUDGET_GIVEN_MAX ? 2 * given + 1 : given;
+    __atomic_store_n(&kind->last_given, given, __ATOMIC_RELAXED);
+    __atomic_store_n(&kind->last_left, given - 1, __ATOMIC_RELAXED);
+    return true;
+}
+
+void lm_budget_has_helped(struct lm_kind *kind) {
+    __atomic_store_n(&kind->last_given, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&kind->last_left, 0, __ATOMIC_RELAXED);
 }

@@ -7,9 +7,28 @@
 #ifndef ALLOC_BUDGET_H
 #define ALLOC_BUDGET_H
 
+#include "heap/kind.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+// How far an allocation may go.
+enum lm_effort {
+    LM_EFFORT_BUDGET, // as far as the budget
+    LM_EFFORT_EXCEED, // beyond it
+    LM_EFFORT_LAST,   // and to the last blocks (heap/run.h), after a collection
+};
+
+// lm_budget_may_take_last says whether an allocation of a kind may have some of
+// the last blocks. A kind with few blocks may, and what no collection helps. That
+// is given more and more of them, twice what it was the last time, so that one
+// which grows does not pay a collection for each.
+bool lm_budget_may_take_last(enum lm_effort effort, struct lm_kind *kind,
+                             size_t blocks);
+
+// lm_budget_has_helped ends that: a collection did give the kind room.
+void lm_budget_has_helped(struct lm_kind *kind);
 
 // lm_budget_set starts a new budget, in bytes, with so many alive.
 void lm_budget_set(size_t bytes, size_t live_bytes);

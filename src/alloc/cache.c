@@ -289,15 +289,15 @@ static bool slot_next_freed(struct lm_slot *slot, uint32_t kind) {
 
 // A free block for this thread, from its stash or the pool.
 static enum lm_run_result stash_take(struct lm_stash *stash, enum lm_zone zone,
-                                     bool can_grow, uint32_t *block,
+                                     enum lm_run_how how, uint32_t *block,
                                      bool *is_clean) {
     if (stash->count == 0) {
         struct lm_run run;
         size_t count = LM_STASH_BLOCKS;
-        enum lm_run_result r = lm_run_take(count, 1, zone, can_grow, &run);
+        enum lm_run_result r = lm_run_take(count, 1, zone, how, &run);
         if (r != LM_RUN_OK) {
             count = 1;
-            r = lm_run_take(count, 1, zone, can_grow, &run);
+            r = lm_run_take(count, 1, zone, how, &run);
         }
         if (r != LM_RUN_OK) {
             return r;
@@ -318,8 +318,9 @@ static bool heap_is_large(void) {
 }
 
 static enum lm_refill block_find(struct lm_cache *cache, uint32_t kind,
-                                 bool can_exceed) {
+                                 enum lm_effort effort) {
     struct lm_free_cells cells;
+    bool can_exceed = effort != LM_EFFORT_BUDGET;
     if (!can_exceed && lm_budget_left() == 0) {
         return LM_REFILL_BUDGET;
     }
@@ -340,18 +341,26 @@ static enum lm_refill block_find(struct lm_cache *cache, uint32_t kind,
     if (stash->count == 0 && heap_is_large()) {
         lm_sweep_some(CACHE_SWEEP_BLOCKS, NULL);
     }
-    enum lm_run_result r = stash_take(stash, zone, false, &block, &is_clean);
+    enum lm_run_result r =
+        stash_take(stash, zone, LM_RUN_USED, &block, &is_clean);
     if (r != LM_RUN_OK) {
         size_t freed;
         lm_sweep_some(CACHE_SWEEP_BLOCKS, &freed);
-        r = freed ? stash_take(stash, zone, false, &block, &is_clean) : r;
+        r = freed ? stash_take(stash, zone, LM_RUN_USED, &block, &is_clean) : r;
     }
     if (r != LM_RUN_OK) {
-        r = stash_take(stash, zone, true, &block, &is_clean);
+        r = stash_take(stash, zone, LM_RUN_GROW, &block, &is_clean);
     }
     if (r != LM_RUN_OK) {
         lm_sweep_rest();
-        r = stash_take(stash, zone, true, &block, &is_clean);
+        r = stash_take(stash, zone, LM_RUN_GROW, &block, &is_clean);
+    }
+    if (r == LM_RUN_LIMIT &&
+        lm_budget_may_take_last(effort, &lm_kinds[kind], 1)) {
+        struct lm_run run = {0};
+        r = lm_run_take(1, 1, zone, LM_RUN_LAST, &run);
+        block = (uint32_t)run.block;
+        is_clean = run.is_clean;
     }
     if (r != LM_RUN_OK) {
         return r == LM_RUN_LIMIT ? LM_REFILL_LIMIT : LM_REFILL_REFUSED;
@@ -372,7 +381,7 @@ static bool cache_wants_collection(struct lm_cache *cache) {
 }
 
 enum lm_refill lm_cache_refill(struct lm_cache *cache, uint32_t kind,
-                               bool can_exceed, void **cell) {
+                               enum lm_effort effort, void **cell) {
     struct lm_slot *slot = &cache->slots[kind];
     const struct lm_kind *k = &lm_kinds[kind];
     for (;;) {
@@ -382,13 +391,14 @@ enum lm_refill lm_cache_refill(struct lm_cache *cache, uint32_t kind,
             *cell = (void *)p; // NOLINT: an address of the heap
             return LM_REFILL_OK;
         }
-        if (!can_exceed && lm_unlikely(cache_wants_collection(cache))) {
+        if (effort == LM_EFFORT_BUDGET &&
+            lm_unlikely(cache_wants_collection(cache))) {
             return LM_REFILL_BUDGET;
         }
         if (slot_next_row(slot, k) || slot_next_freed(slot, kind)) {
             continue;
         }
-        enum lm_refill r = block_find(cache, kind, can_exceed);
+        enum lm_refill r = block_find(cache, kind, effort);
         if (r != LM_REFILL_OK) {
             return r;
         }

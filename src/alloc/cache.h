@@ -9,6 +9,7 @@
 #ifndef ALLOC_CACHE_H
 #define ALLOC_CACHE_H
 
+#include "alloc/budget.h"
 #include "base/config.h"
 #include "heap/find.h"
 #include "heap/kind.h"
@@ -88,9 +89,8 @@ void lm_cache_idle(struct lm_cache *cache);
 void lm_cache_abandon(struct lm_cache *cache);
 
 // lm_cache_refill finds the slot a new stretch and takes *cell off it.
-// can_exceed lets it pass the budget.
 enum lm_refill lm_cache_refill(struct lm_cache *cache, uint32_t kind,
-                               bool can_exceed, void **cell);
+                               enum lm_effort effort, void **cell);
 
 // lm_cache_free takes back a cell that this thread frees; false when its bit was
 // clear already.

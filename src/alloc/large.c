@@ -22,18 +22,18 @@ static enum lm_run_result large_take(size_t count, size_t align,
     if (lm_run_used() << LM_BLOCK_SHIFT > lm_budget_heap_bytes()) {
         lm_sweep_some(count * LARGE_SWEEP_FACTOR, NULL);
     }
-    enum lm_run_result r = lm_run_take(count, align, zone, false, run);
+    enum lm_run_result r = lm_run_take(count, align, zone, LM_RUN_USED, run);
     if (r != LM_RUN_OK) {
         size_t freed;
         lm_sweep_some(count * LARGE_SWEEP_FACTOR, &freed);
-        r = freed ? lm_run_take(count, align, zone, false, run) : r;
+        r = freed ? lm_run_take(count, align, zone, LM_RUN_USED, run) : r;
     }
     if (r != LM_RUN_OK) {
-        r = lm_run_take(count, align, zone, true, run);
+        r = lm_run_take(count, align, zone, LM_RUN_GROW, run);
     }
     if (r != LM_RUN_OK) {
         lm_sweep_rest();
-        r = lm_run_take(count, align, zone, true, run);
+        r = lm_run_take(count, align, zone, LM_RUN_GROW, run);
     }
     return r;
 }
@@ -47,7 +47,8 @@ static void large_make_body(size_t head, uint32_t kind, size_t from,
 }
 
 enum lm_refill lm_large_new(uint32_t kind, size_t bytes, size_t align,
-                            bool can_exceed, void **object) {
+                            enum lm_effort effort, void **object) {
+    bool can_exceed = effort != LM_EFFORT_BUDGET;
     struct lm_kind *k = &lm_kinds[kind];
     size_t count = lm_find_run_blocks(bytes);
     size_t align_blocks = align > LM_BLOCK_BYTES ? align >> LM_BLOCK_SHIFT : 1;
@@ -63,6 +64,10 @@ enum lm_refill lm_large_new(uint32_t kind, size_t bytes, size_t align,
     }
     enum lm_run_result r =
         large_take(count, align_blocks, lm_kind_zone(k), &run);
+    if (r == LM_RUN_LIMIT && lm_budget_may_take_last(effort, k, count)) {
+        r = lm_run_take(count, align_blocks, lm_kind_zone(k), LM_RUN_LAST,
+                        &run);
+    }
     if (r != LM_RUN_OK) {
         return r == LM_RUN_LIMIT ? LM_REFILL_LIMIT : LM_REFILL_REFUSED;
     }

@@ -13,7 +13,7 @@
 // lm_large_new makes a large object of a kind, aligned to `align` bytes (a
 // power of two; blocks are aligned anyway). Zeroed if the kind says so.
 enum lm_refill lm_large_new(uint32_t kind, size_t bytes, size_t align,
-                            bool can_exceed, void **object);
+                            enum lm_effort effort, void **object);
 
 // lm_large_free gives an object's run back at once and returns its size; 0 when
 // another has freed it already.

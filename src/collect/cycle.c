@@ -208,7 +208,9 @@ static struct lm_pace_event cycle_count_live(struct lm_cycle_event *event,
                                             event->cpu_began_ns,
                                   .mark_ns = mark_ns,
                                   .written_lines = event->first_lines,
-                                  .is_beside = event->kind == LM_CYCLE_BESIDE};
+                                  .is_beside = event->kind == LM_CYCLE_BESIDE,
+                                  .was_full = event->cause == LM_CAUSE_LIMIT ||
+                                              event->cause == LM_CAUSE_SOFT};
 }
 
 // Makes what is marked what is allocated, and decides what comes next.

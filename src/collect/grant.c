@@ -37,11 +37,11 @@ struct wish {
 };
 
 static enum lm_refill grant_try(struct lm_member *self, const struct wish *wish,
-                                bool can_exceed, void **object) {
+                                enum lm_effort effort, void **object) {
     return wish->bytes
-               ? lm_large_new(wish->kind, wish->bytes, wish->align, can_exceed,
+               ? lm_large_new(wish->kind, wish->bytes, wish->align, effort,
                               object)
-               : lm_cache_refill(self->cache, wish->kind, can_exceed, object);
+               : lm_cache_refill(self->cache, wish->kind, effort, object);
 }
 
 static void grant_collect(struct lm_member *self, enum lm_cycle_kind kind,
@@ -105,6 +105,20 @@ static void grant_torture(struct lm_member *self, uint64_t seen) {
     }
 }
 
+static bool refill_is_no(enum lm_refill r) {
+    return r == LM_REFILL_LIMIT || r == LM_REFILL_REFUSED;
+}
+
+// After a collection.
+static enum lm_refill grant_last(struct lm_member *self,
+                                 const struct wish *wish, void **object) {
+    enum lm_refill r = grant_try(self, wish, LM_EFFORT_EXCEED, object);
+    if (r == LM_REFILL_OK) {
+        lm_budget_has_helped(&lm_kinds[wish->kind]);
+    }
+    return refill_is_no(r) ? grant_try(self, wish, LM_EFFORT_LAST, object) : r;
+}
+
 // One more attempt, for who tries the last things.
 struct attempt {
     struct lm_member *self;
@@ -115,12 +129,8 @@ struct attempt {
 
 static bool grant_attempt(void *argument) {
     struct attempt *a = argument;
-    a->result = grant_try(a->self, a->wish, true, a->object);
+    a->result = grant_last(a->self, a->wish, a->object);
     return a->result == LM_REFILL_OK;
-}
-
-static bool refill_is_no(enum lm_refill r) {
-    return r == LM_REFILL_LIMIT || r == LM_REFILL_REFUSED;
 }
 
 // The maximum, or the system, says no.
@@ -132,12 +142,12 @@ static enum lm_refill grant_full(struct lm_member *self,
     if (lm_cycle_is_beside()) {
         // The one under way may be enough.
         grant_collect(self, LM_CYCLE_FULL, LM_CAUSE_SOFT, lm_cycle_number());
-        r = grant_try(self, wish, true, object);
+        r = grant_try(self, wish, LM_EFFORT_EXCEED, object);
     }
     if (refill_is_no(r)) {
         // Not that one: what died since it was begun is alive for it.
         grant_collect(self, LM_CYCLE_FULL, cause, lm_cycle_begun());
-        r = grant_try(self, wish, true, object);
+        r = grant_last(self, wish, object);
     }
     if (refill_is_no(r)) {
         struct attempt a = {self, wish, object, r};
@@ -154,7 +164,7 @@ static enum lm_refill grant(struct lm_member *self, const struct wish *wish,
     lm_last_notice(self);
     lm_member_inside(self);
     uint64_t seen = lm_cycle_number();
-    enum lm_refill r = grant_try(self, wish, false, object);
+    enum lm_refill r = grant_try(self, wish, LM_EFFORT_BUDGET, object);
     if (r == LM_REFILL_BUDGET) {
         if (lm_settings.torture_collect) {
             grant_torture(self, seen);
@@ -162,11 +172,17 @@ static enum lm_refill grant(struct lm_member *self, const struct wish *wish,
             grant_budget(self, seen);
         }
         seen = lm_cycle_number();
-        r = grant_try(self, wish, true, object);
+        r = grant_try(self, wish, LM_EFFORT_EXCEED, object);
     }
     if (r == LM_REFILL_HIGH) {
         grant_collect(self, LM_CYCLE_FULL, LM_CAUSE_SOFT, seen);
-        r = grant_try(self, wish, true, object);
+        r = grant_try(self, wish, LM_EFFORT_EXCEED, object);
+    }
+    if (refill_is_no(r) && lm_settle_is_under_way()) {
+        // Until then nothing that has died has been swept.
+        lm_member_outside(self);
+        lm_settle_wait(self);
+        r = grant_try(self, wish, LM_EFFORT_EXCEED, object);
     }
     if (refill_is_no(r)) {
         r = grant_full(self, wish, r, object);

@@ -232,7 +232,7 @@ void lm_pace_after(const struct lm_pace_event *e) {
     size_t spent = pace_spent();
     uint64_t since = now - pace.ended_ns;
     lm_room_spend(spent, e->cpu_ns);
-    lm_room_after(e->used_bytes, pace.live_bytes + spent);
+    lm_room_after(e->used_bytes, pace.live_bytes + spent, e->was_full);
     pace_adapt(now - e->cost_ns, now);
     pace.live_bytes = pace.full_bytes = e->live_bytes;
     if (e->mark_ns > 100000 && (e->is_beside || !pace.has_rate)) {

@@ -20,6 +20,7 @@ struct lm_pace_event {
     uint64_t mark_ns;  // from its beginning to its end
     size_t written_lines; // while a marking beside the program ran
     bool is_beside;       // it marked beside the program
+    bool was_full;        // a limit had been reached
 };
 
 // lm_pace_after sets the budget after a collection of all that ended now.

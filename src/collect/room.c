@@ -63,6 +63,14 @@ static size_t room_soft(void) {
     return soft == 0 ? SIZE_MAX : soft > own ? soft - own : 0;
 }
 
+// What both limits leave for kinds with many blocks.
+static size_t room_limit(void) {
+    size_t max = room_setting(&lm_settings.heap_max);
+    size_t soft = room_soft();
+    size_t hard = max ? max - lm_run_kept_bytes() : SIZE_MAX;
+    return hard < soft ? hard : soft;
+}
+
 void lm_room_spend(size_t allocated_bytes, uint64_t cpu_ns) {
     uint64_t helpers = lm_team_helper_cpu_ns();
     room.allocated_bytes += allocated_bytes;
@@ -94,12 +102,18 @@ static void room_price(void) {
     room.collecting_ns = 0;
 }
 
-void lm_room_after(size_t used_bytes, size_t accounted_bytes) {
+void lm_room_after(size_t used_bytes, size_t accounted_bytes, bool was_full) {
     size_t loose =
         used_bytes > accounted_bytes ? used_bytes - accounted_bytes : 0;
-    // Down slowly: too much of a guess costs a little time, too little a stop.
-    room.loose_bytes =
-        loose > room.loose_bytes ? loose : room.loose_bytes / 4 * 3 + loose / 4;
+    if (was_full) {
+        // Nothing was left, so that is what could not be used.
+        room.loose_bytes = loose;
+    } else {
+        // It is no more than that. Down slowly: too much of a guess costs a
+        // little time, too little a stop.
+        size_t less = room.loose_bytes - room.loose_bytes / 8;
+        room.loose_bytes = loose < less ? loose : less;
+    }
     room_price();
 }
 
@@ -109,10 +123,8 @@ static size_t room_least(void) {
 }
 
 size_t lm_room_cap(size_t live_bytes, size_t budget_bytes) {
-    size_t max = room_setting(&lm_settings.heap_max);
-    size_t limit = room_soft();
+    size_t limit = room_limit();
     size_t taken = live_bytes + room.loose_bytes;
-    limit = max && max < limit ? max : limit;
     size_t left = limit > taken ? limit - taken : 0;
     if (__atomic_load_n(&room.is_pressed, __ATOMIC_RELAXED)) {
         left = left < budget_bytes / 2 ? left : budget_bytes / 2;

@@ -16,8 +16,9 @@ bool lm_room_is_limited(void);
 void lm_room_spend(size_t allocated_bytes, uint64_t cpu_ns);
 
 // lm_room_after looks at the heap after a collection of all: what its blocks
-// hold (used) and what was known to be in them (accounted).
-void lm_room_after(size_t used_bytes, size_t accounted_bytes);
+// hold (used), what was known to be in them (accounted), and whether it came
+// because they were all that a limit allows.
+void lm_room_after(size_t used_bytes, size_t accounted_bytes, bool was_full);
 
 // lm_room_cap returns the budget, or less of it where that much is not left under
 // the limits with so many bytes alive. It never asks for so little that

@@ -62,6 +62,10 @@ struct __attribute__((aligned(LM_LINE_BYTES))) lm_kind {
                                   // given to threads; of a large kind: all of
                                   // them, linked both ways, newest first
     struct lm_block_list full;    // swept, with none
+    // Of the last blocks below the maximum: how many it was given when a
+    // collection had not helped, and what is left of them; atomic.
+    uint32_t last_given;
+    uint32_t last_left;
     // Figures of the last collection; written while the program is stopped.
     uint64_t live_count;
     uint64_t live_bytes;

@@ -352,10 +352,25 @@ static size_t run_grow(size_t count, size_t align, enum lm_zone zone) {
     return start;
 }
 
-static bool run_passes_limit(size_t count) {
+// ---- The maximum ---------------------------------------------------------------
+
+// The part of the maximum that is kept back.
+#define RUN_KEPT_PART 32
+
+static size_t run_kept(size_t max) {
+    return max / RUN_KEPT_PART;
+}
+
+size_t lm_run_kept_bytes(void) {
+    return run_kept(__atomic_load_n(&lm_settings.heap_max, __ATOMIC_RELAXED));
+}
+
+static bool run_passes_limit(size_t count, bool may_take_last) {
     size_t max = __atomic_load_n(&lm_settings.heap_max, __ATOMIC_RELAXED);
     if (max && run_has_spare) {
         max += __atomic_load_n(&lm_settings.oom_spare, __ATOMIC_RELAXED);
+    } else if (!may_take_last) {
+        max -= run_kept(max);
     }
     return max && (run_pool.used + count) << LM_BLOCK_SHIFT > max;
 }
@@ -453,12 +468,13 @@ static bool run_mark_used(size_t block, size_t count, enum lm_zone zone) {
 }
 
 enum lm_run_result lm_run_take(size_t count, size_t align, enum lm_zone zone,
-                               bool can_grow, struct lm_run *run) {
+                               enum lm_run_how how, struct lm_run *run) {
+    bool can_grow = how != LM_RUN_USED;
     enum lm_run_result result = LM_RUN_OK;
     lm_lock_acquire(&run_pool.lock);
     if (count > lm_space_block_count()) {
         result = LM_RUN_REFUSED;
-    } else if (run_passes_limit(count)) {
+    } else if (run_passes_limit(count, how == LM_RUN_LAST)) {
         result = LM_RUN_LIMIT;
     } else {
         run->block = run_search(count, align, zone);
@@ -502,7 +518,7 @@ bool lm_run_extend(size_t block, size_t count, enum lm_zone zone,
                    bool *is_clean) {
     lm_lock_acquire(&run_pool.lock);
     size_t end = lm_space_used_blocks();
-    bool ok = !run_passes_limit(count) && block <= end;
+    bool ok = !run_passes_limit(count, true) && block <= end;
     if (ok) {
         size_t have = run_length(block, count);
         ok = (have == count ||

@@ -33,11 +33,24 @@ struct lm_run {
 enum lm_zone { LM_ZONE_SCANNED = 0, LM_ZONE_LEAF = 1 };
 #define LM_ZONES 2
 
+// How far to go for a run.
+enum lm_run_how {
+    LM_RUN_USED, // blocks that have been used before
+    LM_RUN_GROW, // or the part in use grows
+    LM_RUN_LAST, // or those that are kept back below the heap's maximum
+};
+
 // lm_run_take takes `count` adjacent blocks whose first is a multiple of
-// `align` blocks (a power of two). Without can_grow only blocks that have been
-// used before are given.
+// `align` blocks (a power of two).
 enum lm_run_result lm_run_take(size_t count, size_t align, enum lm_zone zone,
-                               bool can_grow, struct lm_run *run);
+                               enum lm_run_how how, struct lm_run *run);
+
+// The last blocks below the maximum are kept for kinds that have few, as those
+// whose objects live for a moment. Other kinds would take them all, one by one,
+// and hardly ever have one that is wholly free again; then every block of the few
+// would cost a collection. A run that is extended may grow into them.
+// lm_run_kept_bytes returns how much that is; 0 without a maximum.
+size_t lm_run_kept_bytes(void);
 
 // lm_run_listen sets what is called when memory ahead of the heap should be
 // touched; it may be called with the pool's lock held. lm_run_warm does it.

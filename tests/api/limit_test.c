@@ -527,6 +527,20 @@ static void scene_service(void) {
     puts("served");
 }
 
+// Collections at the maximum that help nothing, until all of it is in use.
+static void scene_grows(void) {
+    uint64_t before = stats_now().collection_count;
+    size_t count = wall_build(&wall, SIZE_MAX);
+    struct loam_stats s = stats_now();
+    printf("%s %s: %" PRIu64 " collections\n",
+           count * sizeof(struct brick) > loam_heap_max_get() / 100 * 97
+               ? "whole"
+               : "part",
+           s.collection_count - before < 40 ? "seldom" : "often",
+           s.collection_count - before);
+    must(wall_height(wall) == count);
+}
+
 // ---- Ends ----------------------------------------------------------------------
 
 static void scene_settings(void) {
@@ -556,6 +570,7 @@ static const struct scene scenes[] = {
     {"refused", scene_refused},
     {"scattered", scene_scattered},
     {"service", scene_service},
+    {"grows", scene_grows},
     {"settings", scene_settings},
 };
 
@@ -712,6 +727,12 @@ static void a_service_at_its_limit_is_not_refused(void **state) {
     (void)state;
     expect(play("service", NULL, NULL), 0, "served");
     expect(play("service", "LOAM_CONCURRENT=on", NULL), 0, "served");
+}
+
+static void a_program_that_grows_gets_all_and_collects_seldom(void **state) {
+    (void)state;
+    expect(play("grows", "LOAM_HEAP_MAX=64M", NULL), 0, "whole seldom");
+    expect(play("grows", "LOAM_HEAP_MAX=3M", NULL), 0, "whole seldom");
 }
 
 static void the_program_may_end_with_a_status_or_abort(void **state) {
@@ -972,6 +993,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(limits_bear_torture),
         cmocka_unit_test(a_full_heap_is_compacted_where_that_is_allowed),
         cmocka_unit_test(a_service_at_its_limit_is_not_refused),
+        cmocka_unit_test(a_program_that_grows_gets_all_and_collects_seldom),
         cmocka_unit_test(the_program_may_end_with_a_status_or_abort),
         cmocka_unit_test(the_dump_tells_the_biggest_type_first),
         cmocka_unit_test(a_dump_that_cannot_be_written_is_reported),
