@@ -241,9 +241,11 @@ static inline struct loam_count_ *queue_take(void) {
 struct row {
     struct lm_object object; // one of them
     const struct lm_death *death;
-    uint32_t scale; // of the block; 0 for a large object
-    uint32_t owner; // that the calling thread is
-    uint32_t phase; // of the world, when the first was added
+    uintptr_t block_start; // 0: none yet
+    uint32_t scale;        // of the block; 0 for a large object
+    bool is_plain;         // cells, and what is freed is not noted
+    uint32_t owner;        // that the calling thread is
+    uint32_t phase;        // of the world, when the first was added
     uint64_t cells;
 };
 
@@ -261,33 +263,41 @@ static void row_begin(struct lm_member *self, struct row *row,
     LM_CHECK(1, is_there && row->object.start == (uintptr_t)count,
              "counted.4 what waits to die is an object");
     row->death = &lm_kinds[row->object.kind].type->death;
+    row->block_start = (uintptr_t)count & ~(LM_BLOCK_BYTES - 1);
     row->scale = lm_kinds[row->object.kind].scale;
+    row->is_plain = row->scale && lm_settings.check < 3;
 }
 
-static void row_add_large(struct lm_member *self, struct row *row) {
-    self->cache->freed_bytes +=
-        lm_large_free(row->object.kind, row->object.block);
-    row->object.block = 0;
+// What row_add has seldom to do. False when the object is not to be added.
+static bool row_prepare(struct lm_member *self, struct row *row,
+                        const struct loam_count_ *count, uint32_t cell) {
+    if (lm_settings.check >= 3) {
+        lm_freed_note((uintptr_t)count, lm_find_size(&row->object));
+    }
+    if (lm_record_count() != 0) {
+        struct lm_object object = row->object;
+        object.start = (uintptr_t)count;
+        object.cell = cell;
+        if (!lm_release_object(&object)) {
+            return false; // the collector will find it
+        }
+    }
+    if (row->scale == 0) {
+        self->cache->freed_bytes +=
+            lm_large_free(row->object.kind, row->object.block);
+        row->block_start = 0;
+        return false;
+    }
+    return true;
 }
 
 // Adds the object at a count, whose block the row is of.
 static inline void row_add(struct lm_member *self, struct row *row,
                            const struct loam_count_ *count) {
-    uint64_t offset = (uintptr_t)count & (LM_BLOCK_BYTES - 1);
+    uint64_t offset = (uintptr_t)count - row->block_start;
     uint32_t cell = (uint32_t)((offset * row->scale) >> 32);
-    if (lm_unlikely(lm_settings.check >= 3)) {
-        lm_freed_note((uintptr_t)count, lm_find_size(&row->object));
-    }
-    if (lm_unlikely(lm_record_count() != 0)) {
-        struct lm_object object = row->object;
-        object.start = (uintptr_t)count;
-        object.cell = cell;
-        if (!lm_release_object(&object)) {
-            return; // the collector will find it
-        }
-    }
-    if (lm_unlikely(row->scale == 0)) {
-        row_add_large(self, row);
+    if (lm_unlikely(!row->is_plain || lm_record_count() != 0) &&
+        !row_prepare(self, row, count, cell)) {
         return;
     }
     if (row->object.cell / 64 != cell / 64) {
@@ -355,19 +365,19 @@ static inline struct loam_count_ *owned_release(struct lm_member *self,
 }
 
 // Runs dispose, releases what the object owns, and gives its memory back. The
-// thread is inside, but for dispose. Returns an object that died by that.
+// thread is inside, once, but for dispose. Returns an object that died by that.
 static inline struct loam_count_ *object_end(struct lm_member *self,
                                              struct loam_count_ *count,
                                              struct row *row) {
-    if (row->death == NULL ||
-        row->object.block != lm_space_block_of((uintptr_t)count)) {
+    if ((uintptr_t)count - row->block_start >= LM_BLOCK_BYTES) {
         row_begin(self, row, count);
     }
     queue.last_child = NULL;
     if (row->death->dispose && lm_likely(count->shared == 1)) {
-        lm_member_outside(self);
+        // Object by object, so that none waits for the one before.
+        lm_member_leave(self);
         row->death->dispose(count + 1);
-        lm_member_inside(self);
+        lm_member_enter(self);
     }
     struct loam_count_ *first = owned_release(self, row, count);
     row_add(self, row, count);
@@ -383,7 +393,7 @@ static void queue_run(struct lm_member *self) {
         count = object_end(self, count, &row);
         if (lm_unlikely(self->is_due)) {
             row_free(self, &row);
-            row.object.block = 0; // it may become another kind's
+            row.block_start = 0; // it may become another kind's
             lm_member_outside(self);
             lm_member_inside(self);
         }

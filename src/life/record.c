@@ -45,10 +45,11 @@ static struct {
     size_t fresh_count;
     uint32_t end;    // one more than the highest number used; atomic
     uint32_t unused; // linked by next
-    size_t count;    // atomic
     uint32_t births;
     uint32_t round; // of lm_record_is_first; counts from 1
 } records = {.end = 1, .round = 1};
+
+size_t lm_record_used;
 
 #define SLABS_BYTES (RECORD_SLABS * sizeof(struct lm_record *))
 #define SLAB_BYTES (RECORD_SLAB * sizeof(struct lm_record))
@@ -75,10 +76,6 @@ struct lm_record *lm_record_at(uint32_t number) {
 
 uint32_t lm_record_end(void) {
     return __atomic_load_n(&records.end, __ATOMIC_RELAXED);
-}
-
-size_t lm_record_count(void) {
-    return __atomic_load_n(&records.count, __ATOMIC_RELAXED);
 }
 
 // ---- By object -----------------------------------------------------------------
@@ -273,7 +270,7 @@ uint32_t lm_record_add(const struct lm_object *object,
     r->target = object->start;
     r->birth = ++records.births;
     record_link(region, object, number);
-    __atomic_store_n(&records.count, records.count + 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&lm_record_used, lm_record_used + 1, __ATOMIC_RELAXED);
     lm_record_touch(number);
     return number;
 }
@@ -283,7 +280,7 @@ static void number_give(uint32_t number) {
     memset(r, 0, sizeof *r);
     r->next = records.unused;
     records.unused = number;
-    __atomic_store_n(&records.count, records.count - 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&lm_record_used, lm_record_used - 1, __ATOMIC_RELAXED);
 }
 
 void lm_record_filter(uint32_t block, lm_record_filter_fn *fn, void *argument) {
@@ -443,6 +440,7 @@ void lm_record_fini(void) {
     lm_memory_release(records.fresh, FRESH_BYTES);
     memset(&records, 0, sizeof records);
     records.end = records.round = 1;
+    lm_record_used = 0;
 }
 
 void lm_record_fork_prepare(void) {

@@ -105,7 +105,10 @@ void lm_record_filter(uint32_t block, lm_record_filter_fn *fn, void *argument);
 uint32_t lm_record_end(void);
 
 // lm_record_count returns how many are in use. Without the lock a hint.
-size_t lm_record_count(void);
+extern size_t lm_record_used; // atomic, guarded by the lock
+static inline size_t lm_record_count(void) {
+    return __atomic_load_n(&lm_record_used, __ATOMIC_RELAXED);
+}
 
 // lm_record_touch says that a record is new, or refers to something new.
 // lm_record_fresh_count returns how many were touched since
