@@ -386,7 +386,8 @@ static inline struct loam_count_ *object_end(struct lm_member *self,
 
 // Lets what waits die, and what dies by that. (counted.4)
 static void queue_run(struct lm_member *self) {
-    struct row row = {.owner = loam_stepper_.owner};
+    static const struct lm_death none;
+    struct row row = {.death = &none, .owner = loam_stepper_.owner};
     struct loam_count_ *count = queue_take();
     queue.is_running = true;
     while (count) {
