@@ -88,8 +88,8 @@ static bool budget_take_given(struct lm_kind *kind, size_t blocks) {
     return left >= blocks;
 }
 
-bool lm_budget_may_take_last(enum lm_effort effort, struct lm_kind *kind,
-                             size_t blocks) {
+bool lm_budget_claim_last(enum lm_effort effort, struct lm_kind *kind,
+                          size_t blocks) {
     if (kind->live_bytes < lm_run_kept_bytes() / BUDGET_FEW_PART ||
         budget_take_given(kind, blocks)) {
         return true;

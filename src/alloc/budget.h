@@ -20,12 +20,12 @@ enum lm_effort {
     LM_EFFORT_LAST,   // and to the last blocks (heap/run.h), after a collection
 };
 
-// lm_budget_may_take_last says whether an allocation of a kind may have some of
-// the last blocks. A kind with few blocks may, and what no collection helps. That
-// is given more and more of them, twice what it was the last time, so that one
-// which grows does not pay a collection for each.
-bool lm_budget_may_take_last(enum lm_effort effort, struct lm_kind *kind,
-                             size_t blocks);
+// lm_budget_claim_last says whether an allocation of a kind may have so many of the
+// last blocks, and counts them as given. A kind with few blocks may, and one that no
+// collection has helped. That is given more each time, one block, then three, then
+// seven, so that a kind which grows does not pay a collection for each.
+bool lm_budget_claim_last(enum lm_effort effort, struct lm_kind *kind,
+                          size_t blocks);
 
 // lm_budget_has_helped ends that: a collection did give the kind room.
 void lm_budget_has_helped(struct lm_kind *kind);

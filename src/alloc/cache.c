@@ -355,8 +355,7 @@ static enum lm_refill block_find(struct lm_cache *cache, uint32_t kind,
         lm_sweep_rest();
         r = stash_take(stash, zone, LM_RUN_GROW, &block, &is_clean);
     }
-    if (r == LM_RUN_LIMIT &&
-        lm_budget_may_take_last(effort, &lm_kinds[kind], 1)) {
+    if (r == LM_RUN_LIMIT && lm_budget_claim_last(effort, &lm_kinds[kind], 1)) {
         struct lm_run run = {0};
         r = lm_run_take(1, 1, zone, LM_RUN_LAST, &run);
         block = (uint32_t)run.block;

@@ -64,7 +64,7 @@ enum lm_refill lm_large_new(uint32_t kind, size_t bytes, size_t align,
     }
     enum lm_run_result r =
         large_take(count, align_blocks, lm_kind_zone(k), &run);
-    if (r == LM_RUN_LIMIT && lm_budget_may_take_last(effort, k, count)) {
+    if (r == LM_RUN_LIMIT && lm_budget_claim_last(effort, k, count)) {
         r = lm_run_take(count, align_blocks, lm_kind_zone(k), LM_RUN_LAST,
                         &run);
     }
