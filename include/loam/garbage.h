@@ -34,9 +34,11 @@ struct loam_garbage {
 size_t loam_garbage_count(void);
 
 // loam_garbage_each calls fn with each of them and returns how many it was called
-// with. It may allocate; if that collects, the rest is left out.
+// with. It may allocate and collect: the list is that of the beginning. What has
+// been freed by hand since is left out. 0 also where there is no memory for a copy
+// of the list (8 bytes each): see loam_last_error.
 //
-//   threads  any       collects  as fn does  cost  linear
+//   threads  any       collects  may         cost  linear
 size_t loam_garbage_each(void (*fn)(const struct loam_garbage *garbage,
                                     void *argument),
                          void *argument);

@@ -144,18 +144,37 @@ static void sets_restore(const struct select_sets *s, fd_set *const at[3]) {
     }
 }
 
+// How long a call is to wait that says itself what was left when it was cut short:
+// that counts none of the time that the program was stopped.
+static uint64_t least_left(uint64_t end, uint64_t ns) {
+    uint64_t left = deadline_left(end);
+    return left < ns ? left : ns;
+}
+
+static uint64_t timeval_ns(const struct timeval *t) {
+    return timespec_ns(&(struct timespec){t->tv_sec, t->tv_usec * 1000});
+}
+
+static struct timeval timeval_of(uint64_t ns) {
+    struct timespec t = timespec_of(ns + 999); // no shorter than asked for
+    return (struct timeval){t.tv_sec, (suseconds_t)(t.tv_nsec / 1000)};
+}
+
 EXPORT int select(int count, fd_set *in, fd_set *out, fd_set *other,
                   struct timeval *timeout) {
     // Linux leaves in *timeout what is left of it, also after EINTR.
     fd_set *const at[3] = {in, out, other};
     struct select_sets saved;
+    uint64_t end = timeout ? deadline_in(timeval_ns(timeout)) : 0;
     int r;
     if (count > FD_SETSIZE) {
         return lm_libc()->select(count, in, out, other, timeout);
     }
     sets_save(&saved, at);
     WAIT_LOOP(r, lm_libc()->select(count, in, out, other, timeout),
-              sets_restore(&saved, at))
+              sets_restore(&saved, at);
+              if (timeout) *timeout =
+                  timeval_of(least_left(end, timeval_ns(timeout))))
     return r;
 }
 
@@ -223,8 +242,10 @@ EXPORT int epoll_pwait2(int fd, struct epoll_event *events, int room,
 EXPORT int nanosleep(const struct timespec *want, struct timespec *left) {
     struct timespec t = *want;
     struct timespec rest = t;
+    uint64_t end = deadline_in(timespec_ns(want));
     int r;
-    WAIT_LOOP(r, lm_libc()->nanosleep(&t, &rest), t = rest)
+    WAIT_LOOP(r, lm_libc()->nanosleep(&t, &rest),
+              t = timespec_of(least_left(end, timespec_ns(&rest))))
     if (r == -1 && left) {
         *left = rest;
     }
@@ -236,6 +257,10 @@ EXPORT int clock_nanosleep(clockid_t clock, int flags,
     // It returns the error instead of setting errno.
     struct timespec t = *want;
     struct timespec rest = t;
+    uint64_t end = deadline_in(timespec_ns(want));
+    // One of processor time may have stood still while the program was stopped.
+    bool is_of_time = clock != CLOCK_PROCESS_CPUTIME_ID &&
+                      clock != CLOCK_THREAD_CPUTIME_ID && clock >= 0;
     for (;;) {
         struct lm_member *self = wait_begin(lm_machine_sp());
         int r = lm_libc()->clock_nanosleep(clock, flags, &t, &rest);
@@ -246,7 +271,8 @@ EXPORT int clock_nanosleep(clockid_t clock, int flags,
             return r;
         }
         if (!(flags & TIMER_ABSTIME)) {
-            t = rest;
+            t = is_of_time ? timespec_of(least_left(end, timespec_ns(&rest)))
+                           : rest;
         }
     }
 }

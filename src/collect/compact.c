@@ -30,6 +30,7 @@
 #include "collect/pace.h"
 #include "heap/run.h"
 #include "heap/space.h"
+#include "life/garbage.h"
 #include "mark/refer.h"
 #include "os/clock.h"
 #include "os/thread.h"
@@ -258,10 +259,11 @@ static void pass_account(struct pass *p) {
     __atomic_add_fetch(&f->moved_bytes, p->event.moved_bytes, __ATOMIC_RELAXED);
 }
 
-// The caller holds collections off. False when there was nothing to do.
+// The caller holds collections off. False when there was nothing to do, or what
+// has died is kept, and listed by address.
 static bool pass_run(struct pass *p, unsigned percent) {
     uint64_t began = lm_clock_ns();
-    if (!pass_begin(p, percent)) {
+    if (lm_garbage_is_kept() || !pass_begin(p, percent)) {
         return false;
     }
     if (p->is_tracked) {

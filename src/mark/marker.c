@@ -64,6 +64,7 @@ static struct {
     unsigned mark;        // which side of the bits says "marked": the other
                           // says "allocated"
     bool is_concurrent;   // the program runs
+    bool can_hurry;       // what is left now can be done in a stop
     bool is_late;         // leave what is on the stacks: time is up; atomic
     uint64_t deadline_ns; // 0: none
 } phase;
@@ -76,7 +77,7 @@ void lm_marker_phase(bool is_minor, bool is_concurrent, uint64_t deadline_ns) {
     __atomic_store_n(&phase.is_late, false, __ATOMIC_RELAXED);
     phase.is_minor = is_minor;
     phase.mark = 1 - lm_space.live;
-    phase.is_concurrent = is_concurrent;
+    phase.is_concurrent = phase.can_hurry = is_concurrent;
     phase.flag_mask = is_minor ? LM_BLOCK_TAKEN : 0;
     phase.flag_want = is_minor ? (uint8_t)(2 * lm_space.cycle - 1) : 0;
 }
@@ -84,6 +85,7 @@ void lm_marker_phase(bool is_minor, bool is_concurrent, uint64_t deadline_ns) {
 void lm_marker_phase_after(void) {
     lm_marker_phase(false, true, 0);
     phase.mark = lm_space.live;
+    phase.can_hurry = false; // each part is done to its end
 }
 
 void lm_marker_phase_stopped(void) {
@@ -98,11 +100,11 @@ bool lm_marker_is_hurried(void) {
     return __atomic_load_n(&marker_is_hurried, __ATOMIC_RELAXED);
 }
 
-// Who recovers lost words, or makes room for a root, counts on an empty stack:
-// so nothing that comes from outside may end a phase in a stop.
+// Who recovers lost words counts on an empty stack: so nothing that comes from
+// outside may end a phase in a stop.
 bool lm_marker_is_leaving(void) {
     return __atomic_load_n(&phase.is_late, __ATOMIC_RELAXED) ||
-           (phase.is_concurrent && lm_marker_is_hurried());
+           (phase.can_hurry && lm_marker_is_hurried());
 }
 
 // Asked by each marker every few microseconds.
@@ -1033,10 +1035,12 @@ static void root_end(struct loam_marker *m, uintptr_t word) {
 }
 
 // Nothing of a root may be lost: it could not be scanned again. So there is
-// room for its two words before they are pushed.
+// room for its two words before they are pushed. A marker that is to leave does
+// only a little at a time.
 static void root_make_room(struct loam_marker *m) {
-    if (lm_unlikely(m->limit - m->top < 2) && !stack_grow(m)) {
-        m->has_lost = false; // nothing is: there will be room now
+    while (lm_unlikely(m->limit - m->top < 2) && !stack_grow(m)) {
+        m->has_lost = false; // nothing is: there will be room
+        m->is_parallel |= phase.is_concurrent;
         marker_run(m);
     }
 }

@@ -187,7 +187,6 @@ void lm_team_finish(void) {
 struct loam_marker *lm_team_begin_after(void) {
     struct loam_marker *mine = &team.marker[0];
     lm_marker_begin(mine, NULL);
-    lm_marker_hurry(false);
     lm_marker_phase_after();
     return mine;
 }

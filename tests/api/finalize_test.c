@@ -775,6 +775,78 @@ static void what_is_freed_while_its_call_is_due_is_left_out(void **state) {
     }
 }
 
+enum { MANY_DUE = 5000 };
+
+static uint32_t is_enough; // atomic
+
+// Fills what is free, and collects as well.
+static void *make_and_collect(void *unused) {
+    (void)unused;
+    while (!__atomic_load_n(&is_enough, __ATOMIC_RELAXED)) {
+        for (int i = 0; i < 100; i++) {
+            must(loam_new(struct node)->value == 0);
+        }
+        loam_collect();
+    }
+    return NULL;
+}
+
+struct fan {
+    struct node *leaf[8];
+    long number;
+};
+LOAM_TYPE(struct fan, leaf)
+
+static void note_whole(void *object, void *argument) {
+    const struct fan *f = object;
+    must(loam_base_of(f) == f);
+    for (int i = 0; i < 8; i++) {
+        must(loam_base_of(f->leaf[i]) == f->leaf[i]);
+        must(f->leaf[i]->value == f->number + i);
+    }
+    ++*(size_t *)argument;
+}
+
+static OWN_FRAME void make_due(size_t *count) {
+    for (long i = 0; i < MANY_DUE; i++) {
+        struct fan *f = loam_new(struct fan);
+        f->number = i;
+        for (int j = 0; j < 8; j++) {
+            f->leaf[j] = node_new(i + j);
+        }
+        must(loam_finalize(f, note_whole, count) == 0);
+    }
+}
+
+// Who asks for a collection hurries the one under way, while what is due is
+// being marked, which is more than fits the mark stack of a small build.
+static void scene_due_in_haste(void) {
+    pthread_t thread;
+    size_t count = 0;
+    loam_finalizers_on_demand(NULL, NULL);
+    make_due(&count);
+    collect_clean();
+    must(loam_finalizers_due() >= MANY_DUE - SURVIVORS_SLACK);
+    must(pthread_create(&thread, NULL, make_and_collect, NULL) == 0);
+    for (useconds_t i = 0; i < 40; i++) {
+        usleep(i * 50); // in the middle of one of the other thread's
+        loam_collect();
+    }
+    __atomic_store_n(&is_enough, 1, __ATOMIC_RELAXED);
+    must(pthread_join(thread, NULL) == 0);
+    loam_finalizers_run(SIZE_MAX);
+    must(count >= MANY_DUE - SURVIVORS_SLACK);
+    loam_verify();
+}
+
+static void what_is_due_survives_markings_in_haste(void **state) {
+    (void)state;
+    const char *const settings[] = {"LOAM_CONCURRENT=on", NULL};
+    const struct outcome *o = scene_play("due in haste", settings);
+    assert_string_equal(o->err, "");
+    assert_int_equal(o->exit_code, 0);
+}
+
 static void print_value(void *object, void *argument) {
     (void)argument;
     printf("%ld\n", ((struct node *)object)->value);
@@ -847,6 +919,7 @@ static const struct scene scenes[] = {
     {"on demand", scene_on_demand},
     {"freed while due", scene_freed_while_due},
     {"freed while guarded", scene_freed_while_guarded},
+    {"due in haste", scene_due_in_haste},
     {"at exit", scene_at_exit},
     {"slow", scene_slow}};
 
@@ -858,6 +931,7 @@ int main(int argc, char **argv) {
             finalizers_of_young_objects_come_with_minor_collections),
         cmocka_unit_test(living_objects_are_not_finalized),
         cmocka_unit_test(a_freed_object_is_not_finalized),
+        cmocka_unit_test(what_is_due_survives_markings_in_haste),
         cmocka_unit_test(what_is_freed_while_its_call_is_due_is_left_out),
         cmocka_unit_test(a_finalizer_follows_an_object_that_realloc_moves),
         cmocka_unit_test(

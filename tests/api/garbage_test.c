@@ -63,7 +63,8 @@ static void add(const struct loam_garbage *g, void *argument) {
 
 static OWN_FRAME void check_sums(void) {
     struct sums sums = {0, 0, 0, 0};
-    must(loam_garbage_each(add, &sums) == loam_garbage_count());
+    size_t count = loam_garbage_count();
+    must(loam_garbage_each(add, &sums) == count);
     printf("%zu %zu %zu %zu\n", sums.chains, sums.heads, sums.ring,
            sums.ring_referred);
     must(sums.chains >= (CHAINS - SURVIVORS_SLACK) * LENGTH);
@@ -81,6 +82,8 @@ static void scene_keep(void) {
     }
     loam_collect_minor();
     check_sums();
+    loam_compact(); // moves nothing: all of it is to be looked at where it died
+    check_sums();
     loam_verify();
 }
 
@@ -95,6 +98,77 @@ static void what_has_died_is_listed_and_kept(void **state) {
         assert_string_equal(o->err, "");
         assert_int_equal(o->exit_code, 0);
     }
+}
+
+static OWN_FRAME void drop_rings(void) {
+    for (int i = 0; i < CHAINS; i++) {
+        drop_ring();
+    }
+}
+
+struct walk {
+    size_t count;
+    uintptr_t last;
+};
+
+static void collect_and_note(const struct loam_garbage *g, void *argument) {
+    struct walk *walk = argument;
+    if (walk->count++ % 30 == 10) {
+        loam_collect();
+    }
+    must((uintptr_t)g->object > walk->last); // so none comes twice
+    walk->last = (uintptr_t)g->object;
+}
+
+static void scene_collect_between(void) {
+    struct walk walk = {0, 0};
+    drop_chains();
+    drop_rings();
+    collect_clean();
+    size_t count = loam_garbage_count();
+    must(count >= (CHAINS - SURVIVORS_SLACK) * (LENGTH + 2));
+    must(loam_garbage_each(collect_and_note, &walk) == walk.count);
+    must(walk.count + SURVIVORS_SLACK >= count); // the copy may have collected
+}
+
+static void a_collection_between_leaves_nothing_out(void **state) {
+    (void)state;
+    static const char *const settings[] = {"LOAM_KEEP=unreachable", NULL};
+    const struct outcome *o = scene_play("collect between", settings);
+    assert_string_equal(o->err, "");
+    assert_int_equal(o->exit_code, 0);
+}
+
+static OWN_FRAME void free_second(const struct loam_garbage *g,
+                                  void *argument) {
+    struct link **second = argument;
+    const struct link *l = g->object;
+    if (*second == NULL) {
+        *second = l->next;
+        loam_free(*second);
+    }
+    must(l->value == 99);
+}
+
+// The first of a ring is told of, and the second is freed by hand before its turn.
+static void scene_free_between(void) {
+    struct link *second = NULL;
+    size_t count = 0;
+    for (int i = 0; i < 20 && count < 2; i++) {
+        drop_ring();
+        collect_clean();
+        count = loam_garbage_count();
+    }
+    must(count >= 2);
+    must(loam_garbage_each(free_second, &second) == count - 1);
+}
+
+static void what_is_freed_meanwhile_is_left_out(void **state) {
+    (void)state;
+    static const char *const settings[] = {"LOAM_KEEP=unreachable", NULL};
+    const struct outcome *o = scene_play("free between", settings);
+    assert_string_equal(o->err, "");
+    assert_int_equal(o->exit_code, 0);
 }
 
 static void nothing_is_listed_unless_asked_for(void **state) {
@@ -133,12 +207,17 @@ static void the_program_is_told_of_collections(void **state) {
     loam_keep_alive(l);
 }
 
-static const struct scene scenes[] = {{"keep", scene_keep}};
+static const struct scene scenes[] = {
+    {"keep", scene_keep},
+    {"collect between", scene_collect_between},
+    {"free between", scene_free_between}};
 
 int main(int argc, char **argv) {
     scene_main(argc, argv, scenes, COUNT_OF(scenes));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_has_died_is_listed_and_kept),
+        cmocka_unit_test(a_collection_between_leaves_nothing_out),
+        cmocka_unit_test(what_is_freed_meanwhile_is_left_out),
         cmocka_unit_test(nothing_is_listed_unless_asked_for),
         cmocka_unit_test(the_program_is_told_of_collections),
     };

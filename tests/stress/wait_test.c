@@ -440,8 +440,60 @@ static void a_program_started_with_all_signals_blocked_can_be_stopped(
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+// ---- How long ---------------------------------------------------------------------
+
+enum { KEPT = 50000, SLEEP_MS = 300 };
+
+static bool is_rested; // atomic
+
+static void *collect_all_the_time(void *unused) {
+    (void)unused;
+    while (!__atomic_load_n(&is_rested, __ATOMIC_RELAXED)) {
+        loam_collect();
+    }
+    return NULL;
+}
+
+// Nearly all the time the program is stopped; a sleep that did not count it would
+// take some hundred times as long, and the scene end by its alarm.
+static void scene_sleeps(void) {
+    pthread_t thread;
+    void **kept = loam_new_array(void *, KEPT);
+    must(kept != NULL);
+    for (size_t i = 0; i < KEPT; i++) {
+        kept[i] = loam_alloc(32);
+    }
+    must(pthread_create(&thread, NULL, collect_all_the_time, NULL) == 0);
+    struct timespec t = {0, SLEEP_MS * 1000000};
+    struct timeval v = {0, SLEEP_MS * 1000};
+    struct timespec before, after;
+    must(clock_gettime(CLOCK_MONOTONIC, &before) == 0);
+    must(nanosleep(&t, NULL) == 0 && usleep(SLEEP_MS * 1000) == 0);
+    must(clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL) == 0);
+    must(select(0, NULL, NULL, NULL, &v) == 0);
+    must(clock_gettime(CLOCK_MONOTONIC, &after) == 0);
+    __atomic_store_n(&is_rested, true, __ATOMIC_RELAXED);
+    must(pthread_join(thread, NULL) == 0);
+    long ms = (after.tv_sec - before.tv_sec) * 1000 +
+              (after.tv_nsec - before.tv_nsec) / 1000000;
+    must(ms >= 4 * SLEEP_MS);
+    loam_keep_alive(kept);
+}
+
+static void a_sleep_counts_the_time_that_the_program_is_stopped(void **state) {
+    (void)state;
+    if (place_has_asan() || place_has_tsan()) {
+        skip(); // as above
+    }
+    const char *const settings[] = {"LOAM_TRACK=none", NULL};
+    const struct outcome *o = scene_play("sleeps", settings);
+    assert_string_equal(o->err, "");
+    assert_int_equal(o->exit_code, 0);
+}
+
 int main(int argc, char **argv) {
-    const struct scene scenes[] = {{"blocked", scene_blocked}};
+    const struct scene scenes[] = {{"blocked", scene_blocked},
+                                   {"sleeps", scene_sleeps}};
     scene_main(argc, argv, scenes, COUNT_OF(scenes));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_thread_that_waits_for_all_signals_can_be_stopped),
@@ -463,6 +515,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_signal_amid_collections_always_ends_sigsuspend),
         cmocka_unit_test(a_thread_has_the_mask_of_its_attributes),
         cmocka_unit_test(a_handler_may_run_before_a_thread_has_begun),
+        cmocka_unit_test(a_sleep_counts_the_time_that_the_program_is_stopped),
         cmocka_unit_test(
             a_program_started_with_all_signals_blocked_can_be_stopped),
     };
