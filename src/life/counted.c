@@ -244,6 +244,7 @@ struct row {
     uintptr_t block_start; // 0: none yet
     uint32_t scale;        // of the block; 0 for a large object
     bool is_plain;         // cells, and what is freed is not noted
+    size_t link_bytes;     // plain, and they own one field, there; else 0
     uint32_t owner;        // that the calling thread is
     uint32_t phase;        // of the world, when the first was added
     uint64_t cells;
@@ -266,6 +267,11 @@ static void row_begin(struct lm_member *self, struct row *row,
     row->block_start = (uintptr_t)count & ~(LM_BLOCK_BYTES - 1);
     row->scale = lm_kinds[row->object.kind].scale;
     row->is_plain = row->scale && lm_settings.check < 3;
+    bool is_one = row->death->owned_count == 1 &&
+                  row->death->owned[0].word_count == 1 &&
+                  row->death->owned_flex_bytes == 0;
+    row->link_bytes =
+        row->is_plain && is_one ? row->death->owned[0].offset_bytes : 0;
 }
 
 // What row_add has seldom to do. False when the object is not to be added.
@@ -305,9 +311,9 @@ static inline void row_add(struct lm_member *self, struct row *row,
     }
     if (row->cells == 0) {
         row->phase = lm_world_phase();
+        row->object.start = (uintptr_t)count;
+        row->object.cell = cell;
     }
-    row->object.start = (uintptr_t)count;
-    row->object.cell = cell;
     row->cells |= (uint64_t)1 << (cell % 64);
 }
 
@@ -316,9 +322,9 @@ static inline bool count_is_last(const struct loam_count_ *count,
                                  uint32_t owner) {
     // Relaxed: only this thread changes its own count, and another's reference
     // would show in the shared one. (counted.1)
-    return __atomic_load_n(&count->owner, __ATOMIC_RELAXED) == owner &&
-           __atomic_load_n(&count->local, __ATOMIC_RELAXED) == 1 &&
-           count_shared(count) == 0;
+    uint64_t both = __atomic_load_n((const uint64_t *)(const void *)count,
+                                    __ATOMIC_RELAXED);
+    return both == ((uint64_t)owner << 32 | 1) && count_shared(count) == 0;
 }
 
 // Releases what some fields refer to. The first that dies of all is returned, or
@@ -364,6 +370,47 @@ static inline struct loam_count_ *owned_release(struct lm_member *self,
     return first;
 }
 
+// Runs the dispose function of an object of the row's type. The thread is inside,
+// once, but not in dispose.
+static inline void object_dispose(struct lm_member *self,
+                                  struct loam_count_ *count,
+                                  loam_dispose_fn *dispose) {
+    queue.last_child = NULL;
+    if (dispose && lm_likely(count->shared == 1)) {
+        // Object by object, so that none waits for the one before.
+        lm_member_leave(self);
+        dispose(count + 1);
+        lm_member_enter(self);
+    }
+}
+
+// As object_end, for a list: objects of the row, each of which owns the next one
+// and nothing else. Returns the first of another block, or that has to wait.
+static struct loam_count_ *list_end(struct lm_member *self,
+                                    struct loam_count_ *count,
+                                    struct row *row) {
+    loam_dispose_fn *dispose = row->death->dispose;
+    uintptr_t block_start = row->block_start;
+    size_t link_bytes = row->link_bytes;
+    uint32_t owner = row->owner;
+    do {
+        struct loam_count_ *next = NULL;
+        object_dispose(self, count, dispose);
+        void *p = *(void **)((char *)count + link_bytes);
+        if (p && lm_likely(count_is_last((struct loam_count_ *)p - 1, owner))) {
+            next = (struct loam_count_ *)p - 1;
+            next->shared = 1;
+        } else if (p) {
+            lm_counted_release(self, (struct loam_count_ *)p - 1,
+                               "the release of an owned field");
+        }
+        row_add(self, row, count);
+        count = next;
+    } while (count && (uintptr_t)count - block_start < LM_BLOCK_BYTES &&
+             !self->is_due);
+    return count;
+}
+
 // Runs dispose, releases what the object owns, and gives its memory back. The
 // thread is inside, once, but for dispose. Returns an object that died by that.
 static inline struct loam_count_ *object_end(struct lm_member *self,
@@ -372,13 +419,10 @@ static inline struct loam_count_ *object_end(struct lm_member *self,
     if ((uintptr_t)count - row->block_start >= LM_BLOCK_BYTES) {
         row_begin(self, row, count);
     }
-    queue.last_child = NULL;
-    if (row->death->dispose && lm_likely(count->shared == 1)) {
-        // Object by object, so that none waits for the one before.
-        lm_member_leave(self);
-        row->death->dispose(count + 1);
-        lm_member_enter(self);
+    if (lm_likely(row->link_bytes)) {
+        return list_end(self, count, row);
     }
+    object_dispose(self, count, row->death->dispose);
     struct loam_count_ *first = owned_release(self, row, count);
     row_add(self, row, count);
     return first;

@@ -375,6 +375,134 @@ static void children_follow_their_parent_before_all_else(void **state) {
     assert_string_equal(branch_order, "a.b.c.d.e.");
 }
 
+// ---- Lists: types that own one field ------------------------------------------
+
+enum { LINKS = 5000 };
+
+struct link {
+    struct link *next;
+    struct link *aside; // not owned: what it releases by itself
+    char *text;
+    long number;
+};
+LOAM_TYPE(struct link, next, aside, text)
+
+static long link_order[2 * LINKS];
+static size_t link_count;
+static struct loam_weak *link_weak;
+static long link_watched = -1; // the number of its object
+
+// Does at some of them what may be done there: all by turns.
+static void link_end(void *object) {
+    struct link *l = object;
+    must(strcmp(l->text, "waits") == 0);
+    must(link_count < 2 * LINKS);
+    must(l->number != link_watched || loam_weak_get(link_weak) == l);
+    link_order[link_count++] = l->number;
+    loam_release(l->aside);
+    switch (l->number % 97) {
+    case 11:
+        stack_clear();
+        loam_collect();
+        break;
+    case 22:
+        loam_collect_minor();
+        break;
+    case 33: // from here on there are records
+        link_weak = loam_weak_new(l->next);
+        link_watched = l->next ? l->next->number : -1;
+        break;
+    case 35:
+        must(l->number != link_watched + 1 || loam_weak_get(link_weak) == NULL);
+        loam_free(link_weak); // and here there are none again
+        link_weak = NULL;
+        link_watched = -1;
+        break;
+    case 44:
+        must(loam_strdup("gone!") != NULL && loam_new(struct link) != NULL);
+        break;
+    default:
+        break;
+    }
+}
+LOAM_COUNTED_OWNS(struct link, link_end, next)
+
+static struct link *link_new(long number, struct link *next) {
+    struct link *l = loam_counted_new(struct link);
+    must(l != NULL);
+    l->number = number;
+    l->next = next;
+    l->text = loam_strdup("waits");
+    return l;
+}
+
+static OWN_FRAME struct link *links_new(long from, long to, struct link *next) {
+    while (to > from) {
+        next = link_new(--to, next);
+    }
+    return next;
+}
+
+static void a_list_dies_in_order_whatever_its_dispose_does(void **state) {
+    (void)state;
+    link_count = 0;
+    loam_release(links_new(0, LINKS, NULL));
+    assert_int_equal(link_count, LINKS);
+    for (long i = 0; i < LINKS; i++) {
+        assert_int_equal(link_order[i], i);
+    }
+    loam_verify();
+}
+
+static void a_list_ends_where_somebody_holds_it(void **state) {
+    (void)state;
+    link_count = 0;
+    struct link *tail = links_new(100, 200, NULL);
+    loam_release(links_new(0, 100, loam_retain(tail)));
+    assert_int_equal(link_count, 100);
+    assert_int_equal(loam_count_of(tail), 1);
+    loam_release(tail);
+    assert_int_equal(link_count, 200);
+    assert_int_equal(link_order[199], 199);
+}
+
+// Each object releases a list of its own: that dies in its turn, behind it.
+static void lists_of_lists_die_one_after_the_other(void **state) {
+    (void)state;
+    link_count = 0;
+    struct link *list = NULL;
+    for (long i = 20; i-- > 0;) {
+        list = link_new(i * 100, list);
+        list->aside = links_new(i * 100 + 1, i * 100 + 10, NULL);
+    }
+    loam_release(list);
+    assert_int_equal(link_count, 200);
+    bool seen[2000] = {false};
+    for (size_t i = 0; i < link_count; i++) {
+        assert_false(
+            seen[link_order[i]]); // once each, and after who is before it
+        assert_true(link_order[i] % 100 == 0 || seen[link_order[i] - 1]);
+        seen[link_order[i]] = true;
+    }
+}
+
+static void *links_make(void *list) {
+    *(struct link **)list = links_new(0, LINKS, NULL);
+    return NULL;
+}
+
+static void a_list_of_another_thread_dies_where_it_is_released(void **state) {
+    (void)state;
+    pthread_t thread;
+    link_count = 0;
+    struct link **list = loam_new_array(struct link *, 1);
+    assert_int_equal(pthread_create(&thread, NULL, links_make, list), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    loam_release(*list);
+    assert_int_equal(link_count, LINKS);
+    assert_int_equal(link_order[LINKS - 1], LINKS - 1);
+}
+
 // ---- The collector ----------------------------------------------------------
 
 enum { CYCLES = 300 };
@@ -738,6 +866,10 @@ int main(void) {
         cmocka_unit_test(dispose_may_allocate_collect_and_release),
         cmocka_unit_test(what_waits_to_die_survives_collections),
         cmocka_unit_test(children_follow_their_parent_before_all_else),
+        cmocka_unit_test(a_list_dies_in_order_whatever_its_dispose_does),
+        cmocka_unit_test(a_list_ends_where_somebody_holds_it),
+        cmocka_unit_test(lists_of_lists_die_one_after_the_other),
+        cmocka_unit_test(a_list_of_another_thread_dies_where_it_is_released),
         cmocka_unit_test(cycles_are_the_collectors),
         cmocka_unit_test(
             a_counted_death_clears_references_and_drops_the_finalizer),
