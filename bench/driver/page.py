@@ -69,8 +69,9 @@ def runs_text(counts):
     most = max(counts)
     if most == 1:
         return "one run each"
-    fewer = ", of fewer for the largest heaps" if min(counts) < most else ""
-    return f"medians of {most} runs{fewer}, and the longest pause of all"
+    least = min(counts)
+    runs = f"{most}" if least == most else f"{least} to {most}"
+    return f"medians of {runs} runs, and the longest pause of all"
 
 
 def origin_text(origin):
