@@ -10,12 +10,17 @@
 #include "heap/find.h"
 #include "heap/freed.h"
 #include "heap/run.h"
+#include "os/track.h"
 
 #include <string.h>
 
 // Blocks of small kinds that are swept in the hope of free ones, for every
 // block that is needed.
 #define LARGE_SWEEP_FACTOR 4
+
+// What has died may lie on armed pages. All of it is about to be written: from so
+// many blocks on a system call costs less than the faults.
+#define LARGE_DISARM_BLOCKS 2
 
 static enum lm_run_result large_take(size_t count, size_t align,
                                      enum lm_zone zone, struct lm_run *run) {
@@ -72,6 +77,10 @@ enum lm_refill lm_large_new(uint32_t kind, size_t bytes, size_t align,
         return r == LM_RUN_LIMIT ? LM_REFILL_LIMIT : LM_REFILL_REFUSED;
     }
     lm_budget_charge(count << LM_BLOCK_SHIFT);
+    if (count >= LARGE_DISARM_BLOCKS && !run.is_clean) {
+        lm_track_disarm((uintptr_t)lm_space_address(run.block),
+                        (uintptr_t)lm_space_address(run.block + count));
+    }
     if (k->is_zeroed && !run.is_clean) {
         memset(lm_space_address(run.block), 0, bytes);
     }

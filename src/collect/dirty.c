@@ -169,8 +169,8 @@ void lm_dirty_arm(void) {
 }
 
 void lm_dirty_disarm(void) {
-    lm_track_disarm((uintptr_t)lm_space_address(1),
-                    (uintptr_t)lm_space_address(lm_space_used_blocks()));
+    lm_track_disarm_all((uintptr_t)lm_space_address(1),
+                        (uintptr_t)lm_space_address(lm_space_used_blocks()));
 }
 
 // Fewer empty blocks in a row than this are not worth a system call.

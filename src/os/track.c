@@ -112,7 +112,7 @@ void lm_track_close(void) {
     }
     __atomic_store_n(&track.rung, LM_TRACK_AUTO, __ATOMIC_RELAXED);
     __atomic_store_n(&loam_barrier_.cards, NULL, __ATOMIC_RELAXED);
-    lm_track_kernel_close();
+    lm_track_kernel_fini();
     lm_track_card_close();
 }
 
@@ -121,7 +121,7 @@ void lm_track_close(void) {
 bool lm_track_arm(uintptr_t start, uintptr_t end) {
     switch (track.rung) {
     case LM_TRACK_KERNEL:
-        return lm_track_kernel_protect(start, end, true);
+        return lm_track_kernel_arm(start, end);
     case LM_TRACK_BARRIER:
         lm_track_card_set(start, end, LM_CARD_ARMED);
         // Before the scan that follows: a store that it misses sets its card
@@ -135,10 +135,10 @@ bool lm_track_arm(uintptr_t start, uintptr_t end) {
     }
 }
 
-void lm_track_disarm(uintptr_t start, uintptr_t end) {
+static void track_disarm(uintptr_t start, uintptr_t end, bool is_all) {
     switch (track.rung) {
     case LM_TRACK_KERNEL:
-        lm_track_kernel_protect(start, end, false);
+        lm_track_kernel_disarm(start, end, is_all);
         break;
     case LM_TRACK_BARRIER:
         lm_track_card_set(start, end, LM_CARD_WRITTEN);
@@ -149,6 +149,14 @@ void lm_track_disarm(uintptr_t start, uintptr_t end) {
     default:
         break;
     }
+}
+
+void lm_track_disarm(uintptr_t start, uintptr_t end) {
+    track_disarm(start, end, false);
+}
+
+void lm_track_disarm_all(uintptr_t start, uintptr_t end) {
+    track_disarm(start, end, true);
 }
 
 void lm_track_scan_begin(struct lm_track_scan *scan, uintptr_t start,

@@ -44,8 +44,13 @@ const char *lm_track_reason(void);
 // system refused; they count as written then.
 bool lm_track_arm(uintptr_t start, uintptr_t end);
 
-// lm_track_disarm makes stores to them cost nothing again.
+// lm_track_disarm makes stores to them cost nothing again. Where nothing has been
+// armed it costs next to nothing, else by what is mapped there.
 void lm_track_disarm(uintptr_t start, uintptr_t end);
+
+// lm_track_disarm_all is the same for all there is, which makes the others cheap
+// again. By who arms, and while nobody else does.
+void lm_track_disarm_all(uintptr_t start, uintptr_t end);
 
 // lm_track_scan_begin starts a walk of whole pages; lm_track_scan_next gives
 // the next row of written ones, or false at the end. Where step is not 0 they are

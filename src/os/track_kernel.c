@@ -43,7 +43,50 @@ static struct {
     struct lm_descriptor map;
     char *reason; // where to say why not
     size_t room;
+    uint8_t *has_armed; // by region; atomic. NULL: all may have
 } kernel = {.faults = LM_DESCRIPTOR_NONE, .map = LM_DESCRIPTOR_NONE};
+
+// ---- Where pages may be armed --------------------------------------------------------
+//
+// Disarming costs by what is mapped, armed or not. So it is remembered which regions
+// have had armed pages since all were disarmed; most memory without pointers never
+// has.
+
+#define REGION_SHIFT 21
+
+static size_t region_of(uintptr_t address) {
+    return (address - kernel.base) >> REGION_SHIFT;
+}
+
+static size_t regions_bytes(void) {
+    size_t count = region_of(kernel.end - 1) + 1;
+    return (count + LM_PAGE_BYTES - 1) & ~(LM_PAGE_BYTES - 1);
+}
+
+// Relaxed: whoever has to know has met who arms since.
+static void regions_note(uintptr_t start, uintptr_t end) {
+    for (size_t r = region_of(start);
+         kernel.has_armed && start < end && r <= region_of(end - 1); r++) {
+        __atomic_store_n(&kernel.has_armed[r], 1, __ATOMIC_RELAXED);
+    }
+}
+
+// The part of [start, end) that lies in the regions at its beginning that are all
+// noted, or all not.
+static uintptr_t regions_alike(uintptr_t start, uintptr_t end,
+                               bool *has_armed) {
+    size_t last = region_of(end - 1);
+    size_t r = region_of(start);
+    *has_armed = kernel.has_armed == NULL ||
+                 __atomic_load_n(&kernel.has_armed[r], __ATOMIC_RELAXED);
+    while (kernel.has_armed && r <= last &&
+           __atomic_load_n(&kernel.has_armed[r], __ATOMIC_RELAXED) ==
+               *has_armed) {
+        r++;
+    }
+    uintptr_t stop = kernel.base + (r << REGION_SHIFT);
+    return kernel.has_armed && stop < end ? stop : end;
+}
 
 // ---- Its calls ------------------------------------------------------------------
 
@@ -52,13 +95,21 @@ void lm_track_kernel_close(void) {
     lm_descriptor_close(&kernel.map);
 }
 
+void lm_track_kernel_fini(void) {
+    lm_track_kernel_close();
+    if (kernel.has_armed) {
+        lm_memory_release(kernel.has_armed, regions_bytes());
+        kernel.has_armed = NULL;
+    }
+}
+
 static bool kernel_register(uintptr_t start, uintptr_t end) {
     struct uffdio_register r = {.range = {start, end - start},
                                 .mode = UFFDIO_REGISTER_MODE_WP};
     return ioctl(kernel.faults.fd, UFFDIO_REGISTER, &r) == 0;
 }
 
-bool lm_track_kernel_protect(uintptr_t start, uintptr_t end, bool on) {
+static bool kernel_protect(uintptr_t start, uintptr_t end, bool on) {
     struct uffdio_writeprotect w = {.range = {start, end - start},
                                     .mode =
                                         on ? UFFDIO_WRITEPROTECT_MODE_WP : 0};
@@ -69,6 +120,26 @@ bool lm_track_kernel_protect(uintptr_t start, uintptr_t end, bool on) {
     } while (!ok && errno == EAGAIN);
     errno = error;
     return ok;
+}
+
+bool lm_track_kernel_arm(uintptr_t start, uintptr_t end) {
+    regions_note(start, end);
+    return kernel_protect(start, end, true);
+}
+
+void lm_track_kernel_disarm(uintptr_t start, uintptr_t end, bool is_all) {
+    while (start < end) {
+        bool has_armed;
+        uintptr_t stop = regions_alike(start, end, &has_armed);
+        if (has_armed && is_all && kernel.has_armed) {
+            memset(kernel.has_armed + region_of(start), 0,
+                   region_of(stop - 1) - region_of(start) + 1);
+        }
+        if (has_armed) {
+            kernel_protect(start, stop, false);
+        }
+        start = stop;
+    }
 }
 
 // Fills in the walk's regions; false when the kernel does not tell.
@@ -84,6 +155,9 @@ static bool kernel_scan(struct lm_track_scan *scan) {
         .category_mask = TRACK_WRITTEN,
         .return_mask = TRACK_WRITTEN,
     };
+    if (scan->step) {
+        regions_note(scan->at, scan->end);
+    }
     int error = errno;
     int count = ioctl(kernel.map.fd, TRACK_PAGEMAP_SCAN, &arg);
     errno = error;
@@ -154,7 +228,7 @@ static bool probe_small(volatile char *p) {
     for (size_t i = 0; i + 1 < PROBE_PAGES; i++) {
         p[i << LM_PAGE_SHIFT] = 1; // but for the last
     }
-    if (!lm_track_kernel_protect(start, end, true) ||
+    if (!kernel_protect(start, end, true) ||
         !probe_sees(start, PROBE_PAGES, 0) || pipe2(ends, O_CLOEXEC) != 0) {
         return false;
     }
@@ -166,7 +240,7 @@ static bool probe_small(volatile char *p) {
     close(ends[1]);
     uint64_t last = (uint64_t)1 << (PROBE_PAGES - 1);
     return ok && probe_sees(start, PROBE_PAGES, last | 1 << 3 | 1 << 1) &&
-           lm_track_kernel_protect(start, end, true) &&
+           kernel_protect(start, end, true) &&
            probe_sees(start, PROBE_PAGES, 0);
 }
 
@@ -177,7 +251,7 @@ static bool probe_huge(volatile char *p) {
     p[0] = 1;
     madvise((void *)(start + 4 * LM_PAGE_BYTES), LM_PAGE_BYTES, // NOLINT
             MADV_DONTNEED);
-    if (!lm_track_kernel_protect(start, start + PROBE_HUGE, true)) {
+    if (!kernel_protect(start, start + PROBE_HUGE, true)) {
         return false;
     }
     p[2 << LM_PAGE_SHIFT] = 2;
@@ -225,8 +299,10 @@ bool lm_track_kernel_open(uintptr_t base, uintptr_t end, char *reason,
     }
     if (!ok) {
         lm_track_kernel_close();
+        return false;
     }
-    return ok;
+    kernel.has_armed = lm_memory_map(regions_bytes());
+    return true;
 }
 
 // Whatever was lost (the program closed our descriptors), we begin again; all

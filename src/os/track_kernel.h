@@ -12,12 +12,17 @@ bool lm_track_kernel_open(uintptr_t base, uintptr_t end, char *reason,
                           size_t room);
 void lm_track_kernel_close(void);
 
+// lm_track_kernel_fini closes it for good.
+void lm_track_kernel_fini(void);
+
 // lm_track_kernel_restore begins anew; every page counts as written then. False
 // when it cannot.
 bool lm_track_kernel_restore(void);
 
-// lm_track_kernel_protect arms pages, or disarms them; false when refused.
-bool lm_track_kernel_protect(uintptr_t start, uintptr_t end, bool on);
+// lm_track_kernel_arm and disarm are lm_track_arm and lm_track_disarm, or
+// lm_track_disarm_all.
+bool lm_track_kernel_arm(uintptr_t start, uintptr_t end);
+void lm_track_kernel_disarm(uintptr_t start, uintptr_t end, bool is_all);
 
 // lm_track_kernel_next is lm_track_scan_next.
 bool lm_track_kernel_next(struct lm_track_scan *scan, uintptr_t *start,

@@ -68,6 +68,54 @@ static void scene_stores(void) {
     puts(lm_track_name(lm_track_rung()));
 }
 
+// How many of some pages count as written; from step 1 on they are armed.
+static size_t count_written(page *pages, size_t count, size_t step) {
+    struct lm_track_scan scan;
+    uintptr_t start, end;
+    size_t written = 0;
+    lm_track_scan_begin(&scan, (uintptr_t)pages, (uintptr_t)(pages + count),
+                        step);
+    while (lm_track_scan_next(&scan, &start, &end)) {
+        written += (end - start) >> LM_PAGE_SHIFT;
+    }
+    return written;
+}
+
+#define MANY_PAGES ((size_t)2048) // 8 MiB
+#define MIDDLE_PAGE ((size_t)1024)
+
+// What disarms has to find all that may be armed, however little of it, and need
+// not look anywhere else.
+static void scene_disarm(void) {
+    page *pages = loam_alloc(MANY_PAGES * LM_PAGE_BYTES);
+    uintptr_t start = (uintptr_t)pages;
+    uintptr_t end = (uintptr_t)(pages + MANY_PAGES);
+    must(pages != NULL && lm_dirty_open());
+    for (size_t i = 0; i < MANY_PAGES; i++) {
+        pages[i][0] = i;
+    }
+    lm_track_disarm(start, end); // nothing is armed yet
+    must(count_written(pages, MANY_PAGES, 0) == MANY_PAGES);
+    lm_track_arm((uintptr_t)(pages + MIDDLE_PAGE),
+                 (uintptr_t)(pages + MIDDLE_PAGE + 1));
+    must(count_written(pages, MANY_PAGES, 0) == MANY_PAGES - 1);
+    lm_track_disarm(start + LM_PAGE_BYTES, end - LM_PAGE_BYTES);
+    must(count_written(pages, MANY_PAGES, 0) == MANY_PAGES);
+    for (int i = 0; i < 3; i++) {
+        must(count_written(pages, MANY_PAGES, 64) == MANY_PAGES);
+        must(count_written(pages, MANY_PAGES, 0) == 0);
+        pages[MIDDLE_PAGE][1]++;
+        lm_track_disarm(start, (uintptr_t)(pages + MIDDLE_PAGE));
+        must(count_written(pages, MANY_PAGES, 0) == MIDDLE_PAGE + 1);
+        lm_track_disarm_all(start, end);
+        must(count_written(pages, MANY_PAGES, 0) == MANY_PAGES);
+        lm_track_disarm(start, end);
+        lm_track_disarm_all(start, end); // again, and nothing is
+        must(count_written(pages, MANY_PAGES, 0) == MANY_PAGES);
+    }
+    puts(lm_track_name(lm_track_rung()));
+}
+
 static volatile sig_atomic_t handled;
 static void *volatile handled_at;
 static sigjmp_buf after_fault;
@@ -310,11 +358,12 @@ static void scene_leaf(void) {
 }
 
 static const struct scene scenes[] = {
-    {"stores", scene_stores},       {"handler", scene_handler},
-    {"own_fault", scene_own_fault}, {"call", scene_call},
-    {"sent", scene_sent},           {"blocked", scene_blocked},
-    {"threads", scene_threads},     {"fork", scene_fork},
-    {"mappings", scene_mappings},   {"leaf", scene_leaf},
+    {"stores", scene_stores},   {"disarm", scene_disarm},
+    {"handler", scene_handler}, {"own_fault", scene_own_fault},
+    {"call", scene_call},       {"sent", scene_sent},
+    {"blocked", scene_blocked}, {"threads", scene_threads},
+    {"fork", scene_fork},       {"mappings", scene_mappings},
+    {"leaf", scene_leaf},
 };
 
 // ---- Tests ---------------------------------------------------------------------
@@ -342,6 +391,19 @@ static void the_kernel_sees_stores_too_where_it_can(void **state) {
     }
     expect_said(scene_play("stores", NULL), "kernel");
     expect_said(scene_play("fork", NULL), "both");
+}
+
+static void all_that_was_armed_is_disarmed(void **state) {
+    (void)state;
+    const char *const mprotect_alone[] = {"LOAM_TRACK=mprotect",
+                                          "LOAM_CONCURRENT=off",
+                                          "LOAM_GENERATIONS=off", NULL};
+    const char *const kernel_alone[] = {"LOAM_CONCURRENT=off",
+                                        "LOAM_GENERATIONS=off", NULL};
+    expect_said(scene_play("disarm", mprotect_alone), "mprotect");
+    if (lm_dirty_open() && lm_track_rung() == LM_TRACK_KERNEL) {
+        expect_said(scene_play("disarm", kernel_alone), "kernel");
+    }
 }
 
 static void the_programs_handler_gets_its_own_faults(void **state) {
@@ -410,6 +472,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stores_to_armed_pages_are_seen),
         cmocka_unit_test(the_kernel_sees_stores_too_where_it_can),
+        cmocka_unit_test(all_that_was_armed_is_disarmed),
         cmocka_unit_test(the_programs_handler_gets_its_own_faults),
         cmocka_unit_test(a_fault_that_nobody_handles_ends_the_program),
         cmocka_unit_test(a_sent_segv_does_what_the_program_said),
