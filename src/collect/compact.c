@@ -232,6 +232,7 @@ static void stop_forget_ages(const struct lm_images *images, uint64_t began,
 }
 
 static bool pass_begin(struct pass *p, unsigned percent) {
+    lm_sweep_rest(); // not in the stop that follows
     if (lm_space.is_sticky && lm_cycle_pause(stop_forget_ages, NULL) == 0) {
         return false;
     }

@@ -252,10 +252,9 @@ static void cycle_run_full(const struct lm_images *images, void *argument) {
 
 // ---- A minor collection ------------------------------------------------------------
 
-// Generations end: all is young again, as it were.
+// Generations end with the next collection of all: to forget here what is old
+// would take a look at each block.
 static void minor_give_up(struct lm_cycle_event *event) {
-    lm_sweep_prepare();
-    lm_space.is_sticky = false;
     lm_pace_give_up();
     event->kind = LM_CYCLE_GIVEN_UP;
 }
@@ -263,9 +262,9 @@ static void minor_give_up(struct lm_cycle_event *event) {
 static void cycle_run_minor(const struct lm_images *images, void *argument) {
     struct lm_cycle_event *event = argument;
     uint64_t began = cycle_enter(event);
-    event->dirty_pages = lm_dirty_count_old();
-    if (!lm_pace_allows_minor(event->dirty_pages) ||
-        !lm_settle_allows_minor()) {
+    size_t most = lm_pace_minor_pages();
+    event->dirty_pages = lm_dirty_count_old(most == SIZE_MAX ? 0 : most + 1);
+    if (event->dirty_pages > most || !lm_settle_allows_minor()) {
         minor_give_up(event);
         cycle_start(event, began);
         return;

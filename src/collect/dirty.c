@@ -291,11 +291,12 @@ static void row_keep(struct row_walk *walk, uintptr_t start, uintptr_t end) {
         (uint32_t)((end - start) >> LM_PAGE_SHIFT), walk->is_told};
 }
 
-size_t lm_dirty_count_old(void) {
-    struct row_walk walk = {.wish = WISH_OLD, .fn = row_keep, .block = 1};
+size_t lm_dirty_count_old(size_t most) {
+    struct row_walk walk = {
+        .wish = WISH_OLD, .fn = row_keep, .block = 1, .most = most};
     old_rows.count = 0;
     old_rows.is_whole = true;
-    walk_written(&walk);
+    old_rows.is_whole &= walk_written(&walk);
     return walk.pages;
 }
 

@@ -40,9 +40,10 @@ typedef void lm_dirty_fn(void *argument, uintptr_t start, uintptr_t end);
 bool lm_dirty_each(lm_dirty_fn *fn, void *argument, size_t *block,
                    uint64_t deadline_ns);
 
-// lm_dirty_count_old returns how many written pages have something old on them;
-// the program is stopped.
-size_t lm_dirty_count_old(void);
+// lm_dirty_count_old returns how many written pages have something old on them, or
+// `most` or a few more where there are more; 0: all are counted. The program is
+// stopped.
+size_t lm_dirty_count_old(size_t most);
 
 // lm_dirty_visit_old gives the marker those to scan again, for a minor
 // collection, and the old objects in blocks with young ones: all that is old and

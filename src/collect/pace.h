@@ -41,9 +41,9 @@ bool lm_pace_is_concurrent(void);
 // last collection of all until the next.
 bool lm_pace_is_generational(void);
 
-// lm_pace_allows_minor says whether a minor collection that visits so many pages
-// can keep to the pause target, or what generations save is worth a longer one.
-bool lm_pace_allows_minor(size_t pages);
+// lm_pace_minor_pages returns how many pages a minor collection may visit and still
+// keep to the pause target, about; SIZE_MAX where the settings ask for them.
+size_t lm_pace_minor_pages(void);
 
 // lm_pace_give_up ends generations for a while.
 void lm_pace_give_up(void);

@@ -334,6 +334,43 @@ static void a_minor_collection_is_one_where_there_are_generations(
     loam_generations_set(before);
 }
 
+// A collection of all comes instead, and finds what has died.
+static void a_minor_collection_of_too_much_is_given_up(void **state) {
+    (void)state;
+    enum loam_choice before = loam_generations_get();
+    enum { OLD_PAGES = 4000 };
+    struct survivors list = survivors_new(1);
+    loam_generations_set(LOAM_ON);
+    struct census_node ***old =
+        loam_new_array(struct census_node **, OLD_PAGES);
+    for (size_t i = 0; i < OLD_PAGES; i++) {
+        old[i] = loam_alloc(4096);
+        assert_non_null(old[i]);
+        old[i][0] = loam_new(struct census_node);
+        old[i][0]->value = (long)i;
+    }
+    loam_collect();
+    loam_generations_set(LOAM_AUTO);
+    for (size_t i = 0; i < OLD_PAGES; i++) {
+        old[i][1] = old[i][0];
+    }
+    struct loam_stats first = stats_now();
+    loam_collect_minor();
+    struct loam_stats then = stats_now();
+    assert_int_equal(then.given_up_count,
+                     first.given_up_count + (has_tracking() ? 1 : 0));
+    survivors_note(&list, old[7][0]);
+    old[7][0] = old[7][1] = NULL;
+    loam_verify();
+    collect_clean();
+    assert_int_equal(survivors_count(&list), 0);
+    for (size_t i = 0; i < OLD_PAGES; i++) {
+        assert_true(i == 7 || old[i][0]->value == (long)i);
+    }
+    loam_generations_set(before);
+    survivors_free(&list);
+}
+
 static void without_generations_the_next_collections_are_full(void **state) {
     (void)state;
     enum loam_choice before = loam_generations_get();
@@ -415,6 +452,7 @@ int main(void) {
         cmocka_unit_test(a_heap_full_of_small_objects_says_so_too),
         cmocka_unit_test(an_object_over_the_maximum_is_refused_at_once),
         cmocka_unit_test(a_minor_collection_is_one_where_there_are_generations),
+        cmocka_unit_test(a_minor_collection_of_too_much_is_given_up),
         cmocka_unit_test(without_generations_the_next_collections_are_full),
         cmocka_unit_test(a_requested_collection_marks_beside_the_program),
         cmocka_unit_test(every_collection_is_of_some_kind),
