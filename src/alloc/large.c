@@ -18,9 +18,18 @@
 // block that is needed.
 #define LARGE_SWEEP_FACTOR 4
 
-// What has died may lie on armed pages. All of it is about to be written: from so
-// many blocks on a system call costs less than the faults.
+// Where the kernel tracks writes free blocks may lie on armed pages. All of a new
+// object is about to be written: from so many blocks on a system call costs less
+// than the faults.
 #define LARGE_DISARM_BLOCKS 2
+
+static void large_disarm(const struct lm_run *run, size_t count) {
+    if (lm_track_rung() == LM_TRACK_KERNEL && count >= LARGE_DISARM_BLOCKS &&
+        !run->is_clean) {
+        lm_track_disarm((uintptr_t)lm_space_address(run->block),
+                        (uintptr_t)lm_space_address(run->block + count));
+    }
+}
 
 static enum lm_run_result large_take(size_t count, size_t align,
                                      enum lm_zone zone, struct lm_run *run) {
@@ -77,10 +86,7 @@ enum lm_refill lm_large_new(uint32_t kind, size_t bytes, size_t align,
         return r == LM_RUN_LIMIT ? LM_REFILL_LIMIT : LM_REFILL_REFUSED;
     }
     lm_budget_charge(count << LM_BLOCK_SHIFT);
-    if (count >= LARGE_DISARM_BLOCKS && !run.is_clean) {
-        lm_track_disarm((uintptr_t)lm_space_address(run.block),
-                        (uintptr_t)lm_space_address(run.block + count));
-    }
+    large_disarm(&run, count);
     if (k->is_zeroed && !run.is_clean) {
         memset(lm_space_address(run.block), 0, bytes);
     }

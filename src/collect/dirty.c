@@ -296,7 +296,9 @@ size_t lm_dirty_count_old(size_t most) {
         .wish = WISH_OLD, .fn = row_keep, .block = 1, .most = most};
     old_rows.count = 0;
     old_rows.is_whole = true;
-    old_rows.is_whole &= walk_written(&walk);
+    if (!walk_written(&walk)) {
+        old_rows.is_whole = false;
+    }
     return walk.pages;
 }
 

@@ -338,7 +338,7 @@ static void a_minor_collection_is_one_where_there_are_generations(
 static void a_minor_collection_of_too_much_is_given_up(void **state) {
     (void)state;
     enum loam_choice before = loam_generations_get();
-    enum { OLD_PAGES = 4000 };
+    enum { OLD_PAGES = 1000 };
     struct survivors list = survivors_new(1);
     loam_generations_set(LOAM_ON);
     struct census_node ***old =
@@ -367,6 +367,44 @@ static void a_minor_collection_of_too_much_is_given_up(void **state) {
     for (size_t i = 0; i < OLD_PAGES; i++) {
         assert_true(i == 7 || old[i][0]->value == (long)i);
     }
+    loam_generations_set(before);
+    survivors_free(&list);
+}
+
+enum { MANY_ROWS = 1200 };
+
+// What only every other page refers to, each a row of its own.
+static OWN_FRAME void refer_to_young(struct census_node ***old,
+                                     struct survivors *list) {
+    for (size_t i = 0; i < MANY_ROWS; i++) {
+        old[i][0] = loam_new(struct census_node);
+        assert_non_null(old[i][0]);
+        old[i][0]->value = (long)i;
+        survivors_note(list, old[i][0]);
+    }
+}
+
+static void old_pages_in_many_rows_keep_what_they_refer_to(void **state) {
+    (void)state;
+    enum loam_choice before = loam_generations_get();
+    struct survivors list = survivors_new(MANY_ROWS);
+    loam_generations_set(LOAM_ON);
+    struct census_node ***old =
+        loam_new_array(struct census_node **, MANY_ROWS);
+    for (size_t i = 0; i < MANY_ROWS; i++) {
+        old[i] = loam_alloc(16384);
+        assert_non_null(old[i]);
+    }
+    loam_collect();
+    loam_collect_minor();
+    refer_to_young(old, &list);
+    stack_clear();
+    loam_collect_minor();
+    assert_int_equal(survivors_count(&list), MANY_ROWS);
+    for (size_t i = 0; i < MANY_ROWS; i++) {
+        assert_int_equal(old[i][0]->value, i);
+    }
+    loam_verify();
     loam_generations_set(before);
     survivors_free(&list);
 }
@@ -453,6 +491,7 @@ int main(void) {
         cmocka_unit_test(an_object_over_the_maximum_is_refused_at_once),
         cmocka_unit_test(a_minor_collection_is_one_where_there_are_generations),
         cmocka_unit_test(a_minor_collection_of_too_much_is_given_up),
+        cmocka_unit_test(old_pages_in_many_rows_keep_what_they_refer_to),
         cmocka_unit_test(without_generations_the_next_collections_are_full),
         cmocka_unit_test(a_requested_collection_marks_beside_the_program),
         cmocka_unit_test(every_collection_is_of_some_kind),
