@@ -236,7 +236,6 @@ static bool pass_begin(struct pass *p, unsigned percent) {
     if (lm_space.is_sticky && lm_cycle_pause(stop_forget_ages, NULL) == 0) {
         return false;
     }
-    lm_sweep_rest();
     lm_sweep_large();
     lm_cycle_gate(); // a fork must find the lists in order
     p->event.sources = lm_evacuate_begin(percent);

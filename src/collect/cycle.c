@@ -600,7 +600,9 @@ static enum lm_cycle_kind cycle_allowed(enum lm_cycle_kind kind) {
     if (lm_settings.concurrent != LM_OFF || lm_settings.generations != LM_OFF) {
         lm_dirty_open();
     }
-    if (kind == LM_CYCLE_MINOR && !lm_space.is_sticky) {
+    // Given up, they are of use to nobody any more, though what is old is known.
+    if (kind == LM_CYCLE_MINOR &&
+        !(lm_space.is_sticky && lm_pace_is_generational())) {
         return LM_CYCLE_FULL;
     }
     if (kind == LM_CYCLE_BESIDE && !lm_dirty_open()) {

@@ -317,13 +317,20 @@ static inline void row_add(struct lm_member *self, struct row *row,
     row->cells |= (uint64_t)1 << (cell % 64);
 }
 
+// `local`, the lower half, and `owner`, looked at with one load.
+typedef uint64_t __attribute__((may_alias)) both_words;
+_Static_assert(offsetof(struct loam_count_, local) == 0 &&
+                   offsetof(struct loam_count_, owner) == 4 &&
+                   __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "the two halves of a word are local and owner");
+
 // Whether the thread has the only reference, by its own count.
 static inline bool count_is_last(const struct loam_count_ *count,
                                  uint32_t owner) {
     // Relaxed: only this thread changes its own count, and another's reference
     // would show in the shared one. (counted.1)
-    uint64_t both = __atomic_load_n((const uint64_t *)(const void *)count,
-                                    __ATOMIC_RELAXED);
+    uint64_t both =
+        __atomic_load_n((const both_words *)count, __ATOMIC_RELAXED);
     return both == ((uint64_t)owner << 32 | 1) && count_shared(count) == 0;
 }
 

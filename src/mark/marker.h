@@ -88,7 +88,8 @@ bool lm_marker_is_kept(uintptr_t start);
 
 // lm_marker_hurry says that somebody waits for the end of this marking: then all
 // markers that work beside the program leave their work as it is, soon, for a
-// stop. From any thread.
+// stop; but for what is marked after a collection, which no stop would go on with.
+// From any thread.
 void lm_marker_hurry(bool is_hurried);
 bool lm_marker_is_hurried(void);
 
