@@ -12,13 +12,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "support/body.h"
 #include "support/chance.h"
 #include "support/framework.h"
 #include "support/place.h"
 #include "support/scene.h"
+#include "support/seconds.h"
 #include "support/survivors.h"
 
 #define MIB ((size_t)1 << 20)
@@ -284,9 +284,11 @@ static int before(void **state) {
     return 0;
 }
 
-// Many bodies of few sizes, so that half of them need half the blocks.
+// Many bodies of few sizes, so that half of them need half the blocks: never so
+// few that the blocks each thread has of each size are most of the heap.
 static int before_many(void **state) {
-    held_count = place_scaled(20000);
+    size_t scaled = place_scaled(20000);
+    held_count = scaled > 4000 ? scaled : 4000;
     body_bytes = 64;
     is_plain = true;
     return before(state);
@@ -314,12 +316,6 @@ static int after(void **state) {
     loam_soft_limit_set(0);
     loam_oom_handler_set(NULL, NULL);
     return 0;
-}
-
-static double seconds_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 // In a process of its own: what is alive when all that a service uses is there.
