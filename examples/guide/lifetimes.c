@@ -72,6 +72,28 @@ static void guide_weak_maps(void) {
     assert(strcmp(caption_of(p), "the barn in May") == 0);
 }
 
+// ---- Weak sets ----------------------------------------------------------------
+
+static struct loam_weak_map *opened; // pictures, which it does not keep
+
+static void picture_open(struct picture *p) {
+    if (!loam_weak_map_has(opened, p)) {
+        int failed = loam_weak_map_set(opened, p, NULL);
+        assert(!failed);
+    }
+}
+
+static void guide_weak_sets(void) {
+    opened = loam_weak_map_new();
+    struct picture *p = loam_new(struct picture);
+    struct picture *other = loam_new(struct picture);
+    picture_open(p);
+    picture_open(p);
+    loam_collect();
+    assert(loam_weak_map_has(opened, p) && !loam_weak_map_has(opened, other));
+    assert(loam_weak_map_count(opened) == 1);
+}
+
 // ---- Interning ----------------------------------------------------------------
 
 static uint64_t name_hash(const void *name, void *unused) {
@@ -166,6 +188,7 @@ int main(void) {
     loam_finalizers_at_exit(LOAM_ON);
     guide_weak();
     guide_weak_maps();
+    guide_weak_sets();
     guide_intern();
     guide_finalizers();
     guide_files("/dev/null");

@@ -106,6 +106,45 @@ static void a_set_entry_can_be_changed_and_removed(void **state) {
     forget_all();
 }
 
+static OWN_FRAME void fill_set(void) {
+    map = loam_weak_map_new();
+    must(map != NULL);
+    for (long i = 0; i < COUNT; i++) {
+        keys[i] = node_new(i, NULL);
+        must(loam_weak_map_set(map, keys[i], NULL) == 0);
+        must(loam_weak_map_set(map, keys[i], NULL) == 0); // is there already
+    }
+}
+
+static void check_member(void *key, void *value, void *seen) {
+    const struct node *n = key;
+    must(value == NULL);
+    must(n->value >= 0 && n->value < COUNT);
+    ((unsigned char *)seen)[n->value]++;
+}
+
+static void with_values_of_null_a_map_is_a_weak_set(void **state) {
+    (void)state;
+    unsigned char seen[COUNT] = {0};
+    fill_set();
+    collect_clean();
+    loam_collect_minor();
+    assert_int_equal(loam_weak_map_count(map), COUNT);
+    memset(keys, 0, COUNT / 3 * sizeof *keys);
+    collect_clean();
+    assert_in_range(loam_weak_map_count(map), COUNT / 3 * 2,
+                    COUNT / 3 * 2 + SURVIVORS_SLACK);
+    loam_weak_map_each(map, check_member, seen);
+    for (long i = COUNT / 3; i < COUNT; i++) {
+        assert_int_equal(loam_weak_map_has(map, keys[i]), 1);
+        assert_null(loam_weak_map_get(map, keys[i]));
+        assert_int_equal(seen[i], 1);
+    }
+    assert_int_equal(loam_weak_map_remove(map, keys[COUNT - 1]), 1);
+    assert_int_equal(loam_weak_map_has(map, keys[COUNT - 1]), 0);
+    forget_all();
+}
+
 // A large table with few entries gives way to a smaller one, into which those are
 // moved a few at a time: it must have room for them when the last ones come.
 static void a_map_that_was_large_takes_entries_again(void **state) {
@@ -622,6 +661,7 @@ int main(void) {
         cmocka_unit_test(an_entry_lives_as_long_as_its_key),
         cmocka_unit_test(minor_collections_drop_young_entries),
         cmocka_unit_test(a_set_entry_can_be_changed_and_removed),
+        cmocka_unit_test(with_values_of_null_a_map_is_a_weak_set),
         cmocka_unit_test(a_map_that_was_large_takes_entries_again),
         cmocka_unit_test(a_replaced_value_of_an_old_entry_is_kept),
         cmocka_unit_test(a_freed_key_leaves_its_entry_to_nobody),
