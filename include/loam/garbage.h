@@ -2,8 +2,9 @@
 // loam/garbage.h: looking at what has died instead of freeing it.
 //
 // In a program that is run with LOAM_KEEP=unreachable nothing is freed by a
-// collection, and loam_compact moves nothing. What would have been is listed here: to find out what becomes
-// garbage, and whether it is in cycles. (Python has gc.DEBUG_SAVEALL for that.)
+// collection, and loam_compact moves nothing. What would have been is listed here:
+// to find out what becomes garbage, and whether it is in cycles. (Python has
+// gc.DEBUG_SAVEALL for that.)
 
 #ifndef LOAM_GARBAGE_H
 #define LOAM_GARBAGE_H

@@ -292,7 +292,9 @@ LM_NO_SANITIZE static void scan_row(struct loam_marker *m, struct bounds in,
     }
     for (; count > 0; count -= 4) {
         const uintptr_t *w = words + count - 4;
-        __builtin_prefetch(words_at((uintptr_t)w - SCAN_AHEAD_WORDS * WORD));
+        if (count > SCAN_AHEAD_WORDS) {
+            __builtin_prefetch(w - SCAN_AHEAD_WORDS);
+        }
         bool any = (w[0] - in.base < in.bytes) | (w[1] - in.base < in.bytes) |
                    (w[2] - in.base < in.bytes) | (w[3] - in.base < in.bytes);
         if (any) {

@@ -334,6 +334,16 @@ static void a_minor_collection_is_one_where_there_are_generations(
     loam_generations_set(before);
 }
 
+static struct census_node ***pages_new(size_t count, size_t bytes) {
+    struct census_node ***pages = loam_new_array(struct census_node **, count);
+    assert_non_null(pages);
+    for (size_t i = 0; i < count; i++) {
+        pages[i] = loam_alloc(bytes);
+        assert_non_null(pages[i]);
+    }
+    return pages;
+}
+
 // A collection of all comes instead, and finds what has died.
 static void a_minor_collection_of_too_much_is_given_up(void **state) {
     (void)state;
@@ -341,11 +351,8 @@ static void a_minor_collection_of_too_much_is_given_up(void **state) {
     enum { OLD_PAGES = 1000 };
     struct survivors list = survivors_new(1);
     loam_generations_set(LOAM_ON);
-    struct census_node ***old =
-        loam_new_array(struct census_node **, OLD_PAGES);
+    struct census_node ***old = pages_new(OLD_PAGES, 4096);
     for (size_t i = 0; i < OLD_PAGES; i++) {
-        old[i] = loam_alloc(4096);
-        assert_non_null(old[i]);
         old[i][0] = loam_new(struct census_node);
         old[i][0]->value = (long)i;
     }
@@ -392,12 +399,7 @@ static void old_pages_in_many_rows_keep_what_they_refer_to(void **state) {
     enum loam_choice before = loam_generations_get();
     struct survivors list = survivors_new(MANY_ROWS);
     loam_generations_set(LOAM_ON);
-    struct census_node ***old =
-        loam_new_array(struct census_node **, MANY_ROWS);
-    for (size_t i = 0; i < MANY_ROWS; i++) {
-        old[i] = loam_alloc(16384);
-        assert_non_null(old[i]);
-    }
+    struct census_node ***old = pages_new(MANY_ROWS, 16384);
     loam_collect();
     loam_collect_minor();
     refer_to_young(old, &list);

@@ -12,13 +12,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "support/body.h"
 #include "support/chance.h"
 #include "support/framework.h"
 #include "support/place.h"
 #include "support/scene.h"
-#include "support/seconds.h"
 #include "support/survivors.h"
 
 #define MIB ((size_t)1 << 20)
@@ -316,6 +316,12 @@ static int after(void **state) {
     loam_soft_limit_set(0);
     loam_oom_handler_set(NULL, NULL);
     return 0;
+}
+
+static double seconds_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 // In a process of its own: what is alive when all that a service uses is there.
