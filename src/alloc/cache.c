@@ -317,6 +317,16 @@ static bool heap_is_large(void) {
     return lm_run_used() << LM_BLOCK_SHIFT > lm_budget_heap_bytes();
 }
 
+// Where there is no other memory.
+static bool block_find_last(struct lm_cache *cache, uint32_t kind) {
+    struct lm_free_cells cells;
+    if (!lm_sweep_take(kind, true, &cells)) {
+        return false;
+    }
+    slot_begin_block(cache, kind, &cells);
+    return true;
+}
+
 static enum lm_refill block_find(struct lm_cache *cache, uint32_t kind,
                                  enum lm_effort effort) {
     struct lm_free_cells cells;
@@ -324,7 +334,7 @@ static enum lm_refill block_find(struct lm_cache *cache, uint32_t kind,
     if (!can_exceed && lm_budget_left() == 0) {
         return LM_REFILL_BUDGET;
     }
-    if (lm_sweep_take(kind, &cells)) {
+    if (lm_sweep_take(kind, false, &cells)) {
         slot_begin_block(cache, kind, &cells);
         return LM_REFILL_OK;
     }
@@ -335,7 +345,7 @@ static enum lm_refill block_find(struct lm_cache *cache, uint32_t kind,
     if (stash->count == 0 && !can_exceed && lm_run_is_high(LM_STASH_BLOCKS)) {
         lm_sweep_rest();
         if (lm_run_is_high(LM_STASH_BLOCKS)) {
-            return LM_REFILL_HIGH;
+            return block_find_last(cache, kind) ? LM_REFILL_OK : LM_REFILL_HIGH;
         }
     }
     if (stash->count == 0 && heap_is_large()) {
@@ -354,6 +364,9 @@ static enum lm_refill block_find(struct lm_cache *cache, uint32_t kind,
     if (r != LM_RUN_OK) {
         lm_sweep_rest();
         r = stash_take(stash, zone, LM_RUN_GROW, &block, &is_clean);
+    }
+    if (r != LM_RUN_OK && block_find_last(cache, kind)) {
+        return LM_REFILL_OK;
     }
     if (r == LM_RUN_LIMIT && lm_budget_claim_last(effort, &lm_kinds[kind], 1)) {
         struct lm_run run = {0};

@@ -34,6 +34,12 @@ static void list_append(struct lm_block_list *list, uint32_t block) {
     list->last = block;
 }
 
+static void list_prepend(struct lm_block_list *list, uint32_t block) {
+    lm_space.next[block] = list->first;
+    list->last = list->first ? list->last : block;
+    list->first = block;
+}
+
 static uint32_t list_pop(struct lm_block_list *list) {
     uint32_t block = list->first;
     if (block) {
@@ -155,17 +161,23 @@ static void block_take(const struct lm_kind *k, struct lm_free_cells *cells) {
     block_set_taken(cells->block, cells->count > 0);
 }
 
+// How many cells are allocated.
+static unsigned block_count(const struct lm_kind *k, uint32_t block) {
+    unsigned count = 0;
+    for (unsigned i = 0; i < word_count(k); i++) {
+        count += lm_bits_count(__atomic_load_n(
+            &lm_space.bits[block].pair[i][lm_space.live], __ATOMIC_RELAXED));
+    }
+    return count;
+}
+
 // Clears the marks of a block that stays in a list, and the number of the cycle
 // in which it was last taken, which another cycle may have some day. Returns
 // how many cells are allocated.
 static unsigned block_clean(const struct lm_kind *k, uint32_t block) {
     struct lm_bits *bits = &lm_space.bits[block];
     unsigned live = lm_space.live;
-    unsigned count = 0;
-    for (unsigned i = 0; i < word_count(k); i++) {
-        count += lm_bits_count(
-            __atomic_load_n(&bits->pair[i][live], __ATOMIC_RELAXED));
-    }
+    unsigned count = block_count(k, block);
     if (lm_space.is_marking) {
         return count; // the marks are of this marking, and so is the flag
     }
@@ -176,16 +188,73 @@ static unsigned block_clean(const struct lm_kind *k, uint32_t block) {
     return count;
 }
 
+// With generations a block with fewer free cells than this part of all is left
+// alone: each minor collection would look at all the old objects of a young block.
+#define SWEEP_SPARSE 4
+
+// And so many such blocks are met before there may be none: nobody can stop a
+// thread meanwhile.
+#define SWEEP_MOST_DENSE 64
+
+static bool kind_is_choosy(const struct lm_kind *k) {
+    return lm_space.is_sticky && !k->is_leaf;
+}
+
+static bool count_is_sparse(const struct lm_kind *k, unsigned count) {
+    return (k->cell_count - count) * SWEEP_SPARSE >= k->cell_count;
+}
+
+// Puts a block where one belongs that has been swept; *is_freed says whether that
+// is the pool. Who is choosy finds sparse blocks first. With the kind's lock.
+static void block_sort(struct lm_kind *k, uint32_t block, bool *is_freed) {
+    unsigned count = block_clean(k, block);
+    *is_freed = count == 0;
+    if (count == k->cell_count) {
+        block_set_taken(block, false);
+        list_append(&k->full, block);
+    } else if (count > 0 && kind_is_choosy(k) && count_is_sparse(k, count)) {
+        list_prepend(&k->partial, block);
+    } else if (count > 0) {
+        list_append(&k->partial, block);
+    } else {
+        // With the lock, so that a child of fork finds the block somewhere.
+        lm_run_give(block, 1, lm_kind_zone(k));
+    }
+}
+
 // ---- Taking --------------------------------------------------------------------
 
-bool lm_sweep_take(uint32_t kind, struct lm_free_cells *cells) {
+// A block with enough free cells, those of the last minor collection first: they
+// are in the cache. Others are swept on the way.
+static uint32_t kind_pop_sparse(struct lm_kind *k) {
+    uint32_t block = 0;
+    bool is_freed;
+    for (unsigned i = 0; i < SWEEP_MOST_DENSE && !sweep_is_held_now(); i++) {
+        block = list_pop(&k->unswept);
+        if (block == 0 || count_is_sparse(k, block_count(k, block))) {
+            break;
+        }
+        block_sort(k, block, &is_freed);
+        block = 0;
+    }
+    if (block == 0 && k->partial.first &&
+        count_is_sparse(k, block_count(k, k->partial.first))) {
+        block = list_pop(&k->partial);
+    }
+    return block;
+}
+
+static uint32_t kind_pop(struct lm_kind *k) {
+    uint32_t block = list_pop(&k->partial);
+    return block || sweep_is_held_now() ? block : list_pop(&k->unswept);
+}
+
+bool lm_sweep_take(uint32_t kind, bool is_last, struct lm_free_cells *cells) {
     struct lm_kind *k = &lm_kinds[kind];
     for (;;) {
         lm_lock_acquire(&k->lock);
-        uint32_t block = list_pop(&k->partial);
-        if (block == 0 && !sweep_is_held_now()) {
-            block = list_pop(&k->unswept);
-        }
+        uint32_t block =
+            kind_is_choosy(k) && !is_last ? kind_pop_sparse(k) : kind_pop(k);
         if (block) {
             list_append(&k->taken, block);
             __builtin_prefetch(&lm_space.bits[k->unswept.first]);
@@ -252,17 +321,7 @@ static bool kind_sweep_one(struct lm_kind *k, bool *is_freed) {
         lm_lock_release(&k->lock);
         return false;
     }
-    unsigned count = block_clean(k, block);
-    *is_freed = count == 0;
-    if (count == k->cell_count) {
-        block_set_taken(block, false);
-        list_append(&k->full, block);
-    } else if (count > 0) {
-        list_append(&k->partial, block);
-    } else {
-        // With the lock, so that a child of fork finds the block somewhere.
-        lm_run_give(block, 1, lm_kind_zone(k));
-    }
+    block_sort(k, block, is_freed);
     lm_lock_release(&k->lock);
     return true;
 }
@@ -373,15 +432,21 @@ static void block_promote(const struct lm_kind *k, uint32_t block) {
 
 // Blocks with young objects go where the next cells are taken first: they are
 // in the cache.
-static void kind_promote(struct lm_kind *k) {
+static void kind_promote(struct lm_kind *k, void (*on_settled)(uint32_t)) {
     struct lm_block_list young = {0, 0};
     uint32_t block;
     while ((block = list_pop(&k->taken)) != 0) {
-        if (lm_block_is_young(lm_space.block[block])) {
-            block_promote(k, block);
+        if (!lm_block_is_young(lm_space.block[block])) {
+            list_append(&k->full, block);
+            continue;
+        }
+        block_promote(k, block);
+        unsigned count = block_count(k, block);
+        if (k->is_leaf || count_is_sparse(k, count)) {
             list_append(&young, block);
         } else {
-            list_append(&k->full, block);
+            list_append(count < k->cell_count ? &k->partial : &k->full, block);
+            on_settled(block);
         }
     }
     list_splice(&young, &k->unswept);
@@ -410,7 +475,7 @@ static void large_promote(struct lm_kind *k) {
     }
 }
 
-void lm_sweep_begin_minor(void) {
+void lm_sweep_begin_minor(void (*on_settled)(uint32_t block)) {
     bool is_last = lm_space.cycle == LM_CYCLE_MAX;
     for (uint32_t kind = 1; kind < lm_kind_count(); kind++) {
         struct lm_kind *k = &lm_kinds[kind];
@@ -419,7 +484,7 @@ void lm_sweep_begin_minor(void) {
             list_clean(k, &k->unswept);
         }
         if (k->cell_bytes) {
-            kind_promote(k);
+            kind_promote(k, on_settled);
         } else {
             large_promote(k);
         }

@@ -34,8 +34,10 @@ struct lm_free_cells {
 };
 
 // lm_sweep_take gives the caller a block of the kind with at least one free
-// cell. False when the kind has none left since the last collection.
-bool lm_sweep_take(uint32_t kind, struct lm_free_cells *cells);
+// cell. False when the kind has none left since the last collection. With
+// generations only blocks with many are given, unless is_last says that there is
+// no other memory.
+bool lm_sweep_take(uint32_t kind, bool is_last, struct lm_free_cells *cells);
 
 // lm_sweep_format makes a block from the pool one of the kind and gives the
 // caller all of its cells.
@@ -71,9 +73,10 @@ void lm_sweep_begin(void);
 void lm_sweep_hold(bool is_held);
 
 // lm_sweep_begin_minor makes what was marked in blocks with young objects what
-// is allocated in them, and those unswept; all others stay as they are. The
-// program is stopped.
-void lm_sweep_begin_minor(void);
+// is allocated in them, and those unswept; all others stay as they are. It calls
+// on_settled for each block that will not be taken before the next collection of
+// all, and has pointers. The program is stopped.
+void lm_sweep_begin_minor(void (*on_settled)(uint32_t block));
 
 // lm_sweep_dead_runs returns to the pool the runs of large objects that a minor
 // collection has found dead.

@@ -207,7 +207,8 @@ static struct lm_pace_event cycle_count_live(struct lm_cycle_event *event,
                                   .cpu_ns = lm_clock_thread_ns() -
                                             event->cpu_began_ns,
                                   .mark_ns = mark_ns,
-                                  .written_lines = event->first_lines,
+                                  .written_pages = event->first_pages,
+                                  .look_ns = event->look_ns,
                                   .is_beside = event->kind == LM_CYCLE_BESIDE,
                                   .was_full = event->cause == LM_CAUSE_LIMIT ||
                                               event->cause == LM_CAUSE_SOFT};
@@ -219,7 +220,7 @@ static void cycle_turn(struct lm_cycle_event *event, uint64_t began,
     lm_sweep_begin();
     struct lm_pace_event e = cycle_count_live(event, began, mark_ns);
     if (event->kind == LM_CYCLE_BESIDE) {
-        e.cost_ns += mark_ns; // it takes a processor from the program
+        e.cost_ns = e.cpu_ns; // it takes a processor from the program
     }
     lm_pace_after(&e);
     lm_space.is_sticky = lm_pace_is_generational() && !lm_garbage_is_kept();
@@ -263,7 +264,9 @@ static void cycle_run_minor(const struct lm_images *images, void *argument) {
     struct lm_cycle_event *event = argument;
     uint64_t began = cycle_enter(event);
     size_t most = lm_pace_minor_pages();
+    uint64_t looking = lm_clock_ns();
     event->dirty_pages = lm_dirty_count_old(most == SIZE_MAX ? 0 : most + 1);
+    event->look_ns = lm_clock_ns() - looking;
     if (event->dirty_pages > most || !lm_settle_allows_minor()) {
         minor_give_up(event);
         cycle_start(event, began);
@@ -276,7 +279,8 @@ static void cycle_run_minor(const struct lm_images *images, void *argument) {
     lm_team_complete();
     lm_settle_minor(marker);
     lm_team_finish();
-    lm_sweep_begin_minor();
+    lm_sweep_begin_minor(lm_dirty_arm_block);
+    lm_dirty_arm_blocks();
     cycle_attend(cycle.after);
     event->mark_ns = lm_clock_ns() - began - event->stop_ns;
     struct lm_pace_event e = cycle_count_live(event, began, event->mark_ns);
@@ -300,8 +304,9 @@ static void beside_begin(const struct lm_images *images, void *argument) {
 // One marking beside the program.
 struct beside {
     struct lm_cycle_event *event;
-    size_t pages; // written, met since the program was first stopped again
-    size_t block; // where the visit of written pages goes on
+    struct lm_dirty_pages pages; // since the program was first stopped again
+    size_t block;                // where the visit of written pages goes on
+    uint64_t began_ns;           // the marking, not only its end
     unsigned stops;
     unsigned late; // of those, how many had no time for all that was written
     uint64_t ns;   // that they took in all
@@ -379,6 +384,7 @@ static void beside_stop(const struct lm_images *images, void *argument) {
         lm_cache_retire_all();
         lm_team_finish();
         lm_space.is_marking = false;
+        event->mark_ns = lm_clock_ns() - b->began_ns;
         cycle_turn(event, began, event->mark_ns);
     }
     cycle_start(event, began);
@@ -392,11 +398,12 @@ static void beside_ahead(bool is_first) {
 }
 
 // Arms what is written, and scans it again.
-static bool beside_round(void) {
-    size_t pages = 0;
+static bool beside_round(size_t *old_pages) {
+    struct lm_dirty_pages pages = {0, 0};
     size_t block = 1;
     lm_marker_phase(false, true, 0);
     lm_dirty_visit(lm_team_marker(), &pages, &block, 0);
+    *old_pages = pages.old;
     return lm_team_drain(true, 0);
 }
 
@@ -404,14 +411,15 @@ static bool beside_round(void) {
 // clearly fewer changes than the one before.
 static void beside_mark(struct lm_cycle_event *event) {
     size_t before = SIZE_MAX;
+    size_t pages;
     lm_lines_begin();
     beside_ahead(true);
-    bool ok = beside_round();
+    bool ok = beside_round(&pages);
     lm_team_lines();
     while (ok && event->rounds < CYCLE_ROUNDS) {
-        ok = beside_round();
+        ok = beside_round(&pages);
         size_t lines = lm_team_lines();
-        event->first_lines = event->rounds++ ? event->first_lines : lines;
+        event->first_pages = event->rounds++ ? event->first_pages : pages;
         if (lines <= CYCLE_FEW_LINES || lines / 3 >= before / 4) {
             break;
         }
@@ -449,8 +457,8 @@ static uint64_t beside_drain(const struct beside *b) {
 
 // What does not fit one short stop is done in several. In between the program
 // runs, and marking goes on beside it.
-static bool beside_finish(struct lm_cycle_event *event) {
-    struct beside b = {.event = event, .block = 1};
+static bool beside_finish(struct lm_cycle_event *event, uint64_t began_ns) {
+    struct beside b = {.event = event, .began_ns = began_ns, .block = 1};
     for (;;) {
         lm_cycle_gate();
         bool ok = lm_image_hold(beside_stop, &b);
@@ -459,7 +467,7 @@ static bool beside_finish(struct lm_cycle_event *event) {
         }
         lm_cycle_ungate();
         if (b.is_done || !ok) {
-            event->dirty_pages += b.pages;
+            event->dirty_pages += b.pages.all;
             event->stops = b.stops;
             return ok;
         }
@@ -487,8 +495,7 @@ static bool cycle_run_beside(struct lm_cycle_event *event) {
     }
     uint64_t marking = lm_clock_ns();
     beside_mark(event);
-    event->mark_ns += lm_clock_ns() - marking;
-    ok = beside_finish(event);
+    ok = beside_finish(event, marking);
     __atomic_store_n(&cycle.is_beside, false, __ATOMIC_RELAXED);
     return ok;
 }

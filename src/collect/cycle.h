@@ -46,7 +46,8 @@ struct lm_cycle_event {
     uint64_t stop_ns; // the longest of it until all threads had stopped
     uint64_t mark_ns;
     size_t dirty_pages; // with old objects, visited while stopped
-    size_t first_lines; // changed, that the first round found
+    size_t first_pages; // old ones, that the first round found written
+    uint64_t look_ns;   // a minor collection's, for what was written
     unsigned rounds;    // over written pages, beside the program
     unsigned stops;     // that it took to end that
     unsigned markers;

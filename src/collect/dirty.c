@@ -50,6 +50,7 @@ static bool block_is_told(size_t block) {
 
 struct row_walk {
     enum wish wish;
+    bool is_wide; // rows of regions, where the system tells what was written
     bool is_told; // the row at hand
     void (*fn)(struct row_walk *walk, uintptr_t start, uintptr_t end);
     struct loam_marker *marker;
@@ -61,6 +62,7 @@ struct row_walk {
     size_t step;          // pages to arm at a time; 0: none
     size_t arms;          // that may still be done
     size_t pages;
+    size_t old_pages; // as in struct lm_dirty_pages
 };
 
 // Pages that are armed at a time. A huge page that was written as a whole should
@@ -73,10 +75,35 @@ struct row_walk {
 #define DIRTY_ROW_BLOCKS 512
 #define DIRTY_GAP_BLOCKS 16
 
+// Where few pages are expected the rows are of regions, and the pages that were
+// written are looked at, not all blocks.
+#define DIRTY_WIDE_BLOCKS 16384
+
 // Where faults tell of stores no memory without pointers may be armed: system
 // calls could not write to it.
 static size_t row_gap(void) {
     return lm_track_rung() == LM_TRACK_KERNEL ? DIRTY_GAP_BLOCKS : 1;
+}
+
+static size_t region_end(size_t block) {
+    return (block | (((size_t)1 << LM_REGION_SHIFT) - 1)) + 1;
+}
+
+// A row of regions that are not of leaves.
+static size_t row_find_wide(struct row_walk *walk, size_t *last) {
+    size_t end = lm_space_used_blocks();
+    size_t first = walk->block;
+    while (first < end && lm_run_is_leaf_region(first)) {
+        first = region_end(first);
+    }
+    *last = first;
+    while (*last < end && *last - first < DIRTY_WIDE_BLOCKS &&
+           !lm_run_is_leaf_region(*last)) {
+        *last = region_end(*last);
+    }
+    *last = *last < end ? *last : end;
+    walk->is_told = true;
+    return first < end ? first : end;
 }
 
 // The row of blocks worth a look at or after walk->block, up to *last.
@@ -84,10 +111,11 @@ static size_t row_find(struct row_walk *walk, size_t *last) {
     size_t gap = row_gap();
     size_t end = lm_space_used_blocks();
     size_t first = walk->block;
+    if (walk->is_wide && lm_track_rung() == LM_TRACK_KERNEL) {
+        return row_find_wide(walk, last);
+    }
     while (first < end && !block_is_wanted(first, walk->wish)) {
-        size_t region = (size_t)1 << LM_REGION_SHIFT;
-        first = lm_run_is_leaf_region(first) ? (first | (region - 1)) + 1
-                                             : first + 1;
+        first = lm_run_is_leaf_region(first) ? region_end(first) : first + 1;
     }
     first = first < end ? first : end;
     *last = first;
@@ -110,6 +138,34 @@ static bool walk_is_late(const struct row_walk *walk) {
            (walk->deadline_ns && lm_clock_ns() > walk->deadline_ns);
 }
 
+static void walk_give(struct row_walk *walk, uintptr_t start, uintptr_t end) {
+    walk->pages += (end - start) >> LM_PAGE_SHIFT;
+    walk->fn(walk, start, end);
+}
+
+// Written pages, of which those of young blocks are of no interest where only old
+// ones are.
+static void walk_sort(struct row_walk *walk, uintptr_t start, uintptr_t end) {
+    if (walk->wish == WISH_ALL) {
+        walk_give(walk, start, end);
+        return;
+    }
+    uintptr_t from = start; // of the old ones not yet given
+    for (uintptr_t at = start; at < end;) {
+        size_t block = lm_space_block_of(at);
+        uintptr_t next = (uintptr_t)lm_space_address(block + 1);
+        bool is_wanted = block_is_wanted(block, WISH_OLD);
+        if (!is_wanted && from < at) {
+            walk_give(walk, from, at);
+        }
+        from = is_wanted ? from : next;
+        at = next;
+    }
+    if (from < end) {
+        walk_give(walk, from, end);
+    }
+}
+
 // False when the time was up; then walk->block is where to go on.
 static bool walk_row(struct row_walk *walk, size_t first, size_t last) {
     struct lm_track_scan scan;
@@ -117,14 +173,12 @@ static bool walk_row(struct row_walk *walk, size_t first, size_t last) {
     uintptr_t to = (uintptr_t)lm_space_address(last);
     walk->block = last;
     if (!walk->is_told) {
-        walk->pages += (to - from) >> LM_PAGE_SHIFT;
-        walk->fn(walk, from, to);
+        walk_sort(walk, from, to);
         return true;
     }
     lm_track_scan_begin(&scan, from, to, walk->step);
     while (lm_track_scan_next(&scan, &from, &to)) {
-        walk->pages += (to - from) >> LM_PAGE_SHIFT;
-        walk->fn(walk, from, to);
+        walk_sort(walk, from, to);
         // Of all that has been armed the rows must be told first.
         if (scan.next == scan.count && scan.at < scan.end &&
             walk_is_late(walk)) {
@@ -201,21 +255,28 @@ void lm_dirty_disarm_empty(void) {
 
 // ---- Visiting --------------------------------------------------------------------
 
+// The flags are a hint: a thread may be taking the block.
 static void row_rescan(struct row_walk *walk, uintptr_t start, uintptr_t end) {
+    for (uintptr_t at = start; at < end; at += LM_PAGE_BYTES) {
+        walk->old_pages +=
+            !lm_block_is_young(lm_block_load(lm_space_block_of(at)));
+    }
     lm_marker_pages(walk->marker, start, end);
 }
 
-bool lm_dirty_visit(struct loam_marker *m, size_t *pages, size_t *block,
-                    size_t most) {
+bool lm_dirty_visit(struct loam_marker *m, struct lm_dirty_pages *pages,
+                    size_t *block, size_t most) {
     struct row_walk walk = {.wish = WISH_ALL,
                             .fn = row_rescan,
                             .marker = m,
                             .block = *block,
+                            .is_wide = most > 0,
                             .most = most,
                             .step = most ? most : DIRTY_STEP_PAGES};
     bool is_done = walk_written(&walk);
     *block = is_done ? 1 : walk.block;
-    *pages += walk.pages;
+    pages->all += walk.pages;
+    pages->old += walk.old_pages;
     return is_done;
 }
 
@@ -241,24 +302,12 @@ bool lm_dirty_each(lm_dirty_fn *fn, void *argument, size_t *block,
 // written, and are visited, until it is their turn.
 #define DIRTY_ARM_ROWS 256
 
-// A row may have blocks in it that are not worth arming.
 static void row_rescan_old(struct row_walk *walk, uintptr_t start,
                            uintptr_t end) {
     lm_marker_pages(walk->marker, start, end);
-    while (walk->is_told && start < end && walk->arms > 0) {
-        size_t block = lm_space_block_of(start);
-        uintptr_t stop = start;
-        while (stop < end && block_is_wanted(block, WISH_OLD)) {
-            stop = (uintptr_t)lm_space_address(++block);
-        }
-        stop = stop < end ? stop : end;
-        if (start < stop) {
-            lm_track_arm(start, stop);
-            walk->arms--;
-            start = stop;
-        } else {
-            start = (uintptr_t)lm_space_address(block + 1);
-        }
+    if (walk->is_told && walk->arms > 0) {
+        lm_track_arm(start, end);
+        walk->arms--;
     }
 }
 
@@ -292,8 +341,11 @@ static void row_keep(struct row_walk *walk, uintptr_t start, uintptr_t end) {
 }
 
 size_t lm_dirty_count_old(size_t most) {
-    struct row_walk walk = {
-        .wish = WISH_OLD, .fn = row_keep, .block = 1, .most = most};
+    struct row_walk walk = {.wish = WISH_OLD,
+                            .is_wide = true,
+                            .fn = row_keep,
+                            .block = 1,
+                            .most = most};
     old_rows.count = 0;
     old_rows.is_whole = true;
     if (!walk_written(&walk)) {
@@ -302,12 +354,47 @@ size_t lm_dirty_count_old(size_t most) {
     return walk.pages;
 }
 
+// Blocks to arm, adjacent so far, and how many rows of them still may be.
+static struct {
+    uint32_t first;
+    uint32_t count;
+    size_t arms;
+} new_rows;
+
+void lm_dirty_arm_blocks(void) {
+    if (new_rows.count && new_rows.arms > 0) {
+        uint32_t first = new_rows.first;
+        lm_track_arm((uintptr_t)lm_space_address(first),
+                     (uintptr_t)lm_space_address(first + new_rows.count));
+        new_rows.arms--;
+    }
+    new_rows.count = 0;
+}
+
+void lm_dirty_arm_block(uint32_t block) {
+    if (!block_is_told(block)) {
+        return;
+    }
+    if (new_rows.count && block == new_rows.first + new_rows.count) {
+        new_rows.count++;
+    } else if (new_rows.count && block + 1 == new_rows.first) {
+        new_rows.first--;
+        new_rows.count++;
+    } else {
+        lm_dirty_arm_blocks();
+        new_rows.first = block;
+        new_rows.count = 1;
+    }
+}
+
 void lm_dirty_visit_old(struct loam_marker *m) {
     struct row_walk walk = {.wish = WISH_OLD,
+                            .is_wide = true,
                             .fn = row_rescan_old,
                             .marker = m,
                             .block = 1,
                             .arms = DIRTY_ARM_ROWS};
+    new_rows.arms = DIRTY_ARM_ROWS;
     if (!old_rows.is_whole) {
         walk_written(&walk);
     }

@@ -40,12 +40,14 @@
 // Pauses that nobody notices: at 60 pictures a second one takes 16 ms.
 #define PACE_TARGET_NS 1000000u
 
-// Generations are given up when three minor collections in a row free a byte at
-// more than this part of the price of a collection of all, and tried again after
-// so many of those, twice as many each time.
+// Generations are tried where a minor collection should free a byte at less than
+// this part of the price of a collection of all, given up when three of them in a
+// row have freed it at more than the whole of it, and tried again after so many of
+// those, twice as many each time, unless so many minor ones in a row have paid.
 #define PACE_PRICE 2
 #define PACE_MISSES 3
 #define PACE_RETRY 4
+#define PACE_HITS 16
 #define PACE_RETRY_MAX 64
 
 // What visiting a written page costs a minor collection: between half of that and
@@ -57,20 +59,23 @@
 #define PACE_COLD_PAGE_NS 4000u
 
 static struct {
-    size_t live_bytes;    // after the last collection
-    size_t full_bytes;    // alive after the last full one
-    size_t budget_bytes;  // set then
-    size_t extra_bytes;   // the budget that the program's speed asks for
-    size_t growth_bytes;  // what may become old until the next full one
-    uint64_t ended_ns;    // the last collection
-    uint64_t mark_rate;   // bytes marked in a second, beside the program
-    bool has_rate;        // that was measured, and not in a stop
-    bool is_tight;        // a limit leaves no time to mark beside the program
-    unsigned misses;      // minor collections in a row that freed little
-    unsigned rest;        // full collections until generations are tried again
-    unsigned retry;       // how many that was the last time
-    uint64_t full_price;  // of a collection of all, in ns for a page freed
-    bool is_quiet;        // little was written during the last marking
+    size_t live_bytes;   // after the last collection
+    size_t full_bytes;   // alive after the last full one
+    size_t budget_bytes; // set then
+    size_t extra_bytes;  // the budget that the program's speed asks for
+    size_t growth_bytes; // what may become old until the next full one
+    uint64_t ended_ns;   // the last collection
+    uint64_t mark_rate;  // bytes marked in a second, beside the program
+    bool has_rate;       // that was measured, and not in a stop
+    bool is_tight;       // a limit leaves no time to mark beside the program
+    unsigned misses;     // minor collections in a row that freed little
+    unsigned rest;       // full collections until generations are tried again
+    unsigned retry;      // how many that was the last time
+    uint64_t full_price; // of a collection of all, in ns for a page freed
+    bool is_quiet;       // little was written during the last marking
+    unsigned hits;       // minor collections in a row that paid
+    enum { REST_PRICE, REST_YOUNG_LIVED, REST_ALL_LIVED } rest_for;
+    uint64_t minor_price; // in ns for a page freed, that they rest for; 0: none
     size_t nursery_bytes; // allocated between minor collections
     bool is_generational;
     bool is_begun; // there has been a collection
@@ -176,15 +181,39 @@ bool lm_pace_is_concurrent(void) {
            lm_dirty_may_open();
 }
 
-// Generations pay where a minor collection, which visits what the program has
+// Generations may pay where a minor collection, which visits what the program has
 // written of the old, would be clearly cheaper than one of all, for what is
-// allocated between them.
+// allocated between them. What is written in many places at once is met once in a
+// long marking, and in each of the minor collections that fit its time: whether
+// they do pay they show themselves.
 static bool pace_is_quiet_now(const struct lm_pace_event *e, uint64_t since_ns,
                               size_t spent) {
     uint64_t share = since_ns > e->mark_ns ? e->mark_ns * 64 / since_ns : 64;
     uint64_t pages = ((spent >> LM_PAGE_SHIFT) * share / 64) + 1;
-    uint64_t price = e->written_lines * PACE_PAGE_NS / pages;
+    uint64_t price = e->written_pages * PACE_PAGE_NS / pages;
     return price * PACE_PRICE < pace.full_price;
+}
+
+// Whether most of what was allocated since the last collection has died.
+static bool pace_has_died(size_t live, size_t spent) {
+    size_t kept = live > pace.live_bytes ? live - pace.live_bytes : 0;
+    return kept < spent / 2;
+}
+
+// Whether what generations rest for is past: a program that only grew lets go now,
+// or collections of all have become so much dearer, the more the oftener
+// generations have failed. What died between two collections of all but outlived
+// the minor ones will do so again.
+static bool pace_has_changed(bool has_died) {
+    bool has_grown = pace.rest_for == REST_ALL_LIVED;
+    if (pace.rest_for == REST_YOUNG_LIVED) {
+        pace.rest_for = has_died ? REST_PRICE : REST_ALL_LIVED;
+        return false;
+    }
+    return has_grown ? has_died
+                     : pace.minor_price != 0 &&
+                           pace.full_price / (pace.retry / PACE_PRICE) >
+                               pace.minor_price;
 }
 
 static bool pace_wants_generations(void) {
@@ -192,7 +221,7 @@ static bool pace_wants_generations(void) {
            lm_dirty_may_open() &&
            (pace_generations() == LM_ON ||
             (pace.rest == 0 && pace.live_bytes >= LM_NURSERY_BYTES / 4 &&
-             pace.is_quiet));
+             pace.growth_bytes >= LM_NURSERY_BYTES / 4 && pace.is_quiet));
 }
 
 bool lm_pace_is_generational(void) {
@@ -205,6 +234,9 @@ bool lm_pace_wants_full(void) {
 }
 
 static void pace_nursery(void) {
+    if (pace.nursery_bytes == 0) {
+        pace.nursery_bytes = LM_NURSERY_BYTES / 8;
+    }
     if (pace.nursery_bytes > LM_NURSERY_BYTES) {
         pace.nursery_bytes = LM_NURSERY_BYTES;
     }
@@ -238,6 +270,7 @@ void lm_pace_after(const struct lm_pace_event *e) {
     lm_room_spend(spent, e->cpu_ns);
     lm_room_after(e->used_bytes, pace.live_bytes + spent, e->was_full);
     pace_adapt(now - e->cost_ns, now);
+    bool has_died = pace_has_died(e->live_bytes, spent);
     pace.live_bytes = pace.full_bytes = e->live_bytes;
     if (e->mark_ns > 100000 && (e->is_beside || !pace.has_rate)) {
         pace.mark_rate = e->live_bytes / (e->mark_ns / 1000) * 1000000;
@@ -247,6 +280,9 @@ void lm_pace_after(const struct lm_pace_event *e) {
     pace.budget_bytes = pace.growth_bytes = pace_budget(e->live_bytes);
     pace.full_price =
         e->cost_ns / ((pace.growth_bytes >> LM_PAGE_SHIFT) + 1) + 1;
+    if (pace.rest > 0 && pace_has_changed(has_died)) {
+        pace.rest = 0;
+    }
     pace.is_quiet = pace_is_quiet_now(e, since, spent);
     pace.is_generational = pace_wants_generations();
     pace.is_begun = true;
@@ -274,8 +310,10 @@ size_t lm_pace_minor_pages(void) {
                : 2 * lm_pace_target_ns() / PACE_COLD_PAGE_NS;
 }
 
-static void pace_rest(void) {
+static void pace_rest(bool has_lived, uint64_t price) {
     pace.is_generational = false;
+    pace.rest_for = has_lived ? REST_YOUNG_LIVED : REST_PRICE;
+    pace.minor_price = has_lived ? 0 : price;
     pace.retry = pace.retry ? pace.retry * 2 : PACE_RETRY;
     pace.retry = pace.retry < PACE_RETRY_MAX ? pace.retry : PACE_RETRY_MAX;
     pace.rest = pace.retry;
@@ -283,7 +321,7 @@ static void pace_rest(void) {
 }
 
 void lm_pace_give_up(void) {
-    pace_rest();
+    pace_rest(false, 0);
     // What generations would have let become old until then.
     size_t old = pace.live_bytes - pace.full_bytes;
     size_t spent = pace_spent() + (pace.live_bytes > pace.full_bytes ? old : 0);
@@ -302,15 +340,21 @@ void lm_pace_after_minor(const struct lm_pace_event *e) {
     pace.live_bytes = e->live_bytes;
     lm_room_spend(spent, e->cpu_ns);
     size_t freed = spent > kept ? (spent - kept) >> LM_PAGE_SHIFT : 0;
-    bool is_miss = e->cost_ns / (freed + 1) * PACE_PRICE > pace.full_price;
+    uint64_t price = e->cost_ns / (freed + 1);
+    bool is_miss = price > pace.full_price;
     pace.misses = is_miss ? pace.misses + 1 : 0;
+    pace.hits = is_miss ? 0 : pace.hits + 1;
+    pace.retry = pace.hits < PACE_HITS ? pace.retry : 0;
     if (pace.misses >= PACE_MISSES && pace_generations() != LM_ON) {
-        pace_rest(); // a collection of all is next
+        pace_rest(kept >= spent / 2, price); // one of all is next
     }
-    // As large as can be collected in the time for a pause.
-    if (e->cost_ns > lm_pace_target_ns() / 4 * 3) {
+    // As large as can be collected in the time for a pause; to look for what was
+    // written takes as long for a smaller one.
+    uint64_t target = lm_pace_target_ns();
+    uint64_t own_ns = e->cost_ns > e->look_ns ? e->cost_ns - e->look_ns : 0;
+    if (e->cost_ns > target && own_ns > e->look_ns) {
         pace.nursery_bytes = pace.nursery_bytes / 2;
-    } else if (e->cost_ns < lm_pace_target_ns() / 3) {
+    } else if (e->cost_ns + own_ns < target) {
         pace.nursery_bytes = pace.nursery_bytes * 2;
     }
     pace_nursery();

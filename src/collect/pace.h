@@ -18,7 +18,8 @@ struct lm_pace_event {
     uint64_t cpu_ns;   // of the collecting thread
     uint64_t cost_ns;  // of the program's time, or of a processor's beside it
     uint64_t mark_ns;  // from its beginning to its end
-    size_t written_lines; // while a marking beside the program ran
+    size_t written_pages; // old ones, while a marking beside the program ran
+    uint64_t look_ns;     // a minor one's, for written pages
     bool is_beside;       // it marked beside the program
     bool was_full;        // a limit had been reached
 };

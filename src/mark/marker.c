@@ -242,9 +242,10 @@ struct bounds {
     size_t bytes;
 };
 
+// All of the range, though most of it has never been used: the heap grows while it
+// is marked, and what is beyond has a table that says free.
 static inline struct bounds bounds_get(void) {
-    return (struct bounds){lm_space.base,
-                           __atomic_load_n(&lm_space.bytes, __ATOMIC_RELAXED)};
+    return (struct bounds){lm_space.base, lm_space.reserved_bytes};
 }
 
 static inline const uintptr_t *words_at(uintptr_t address) {
@@ -656,39 +657,58 @@ static uint64_t picture_take(struct picture *p, size_t block,
     return any;
 }
 
-// Whether a word of a scanned object leads to nothing that is still to be
-// marked, as nearly all do when they are scanned again.
-static inline bool word_is_kept(uintptr_t word) {
-    size_t block = lm_space_block_of(word);
-    struct lm_block entry = lm_block_load(block);
+// What is asked of a word that is scanned again, read once and not after each
+// store.
+struct asking {
+    struct bounds in;
+    const struct lm_block *block;
+    const struct lm_bits *bits;
+    unsigned mark;     // as in phase
+    uint8_t flag_mask; // as in phase
+    uint8_t flag_want;
+};
+
+static inline struct asking asking_get(void) {
+    return (struct asking){bounds_get(), lm_space.block,  lm_space.bits,
+                           phase.mark,   phase.flag_mask, phase.flag_want};
+}
+
+// Whether a word of a scanned object, which points into the range, leads to
+// nothing that is still to be marked in this phase, as nearly all do when they are
+// scanned again.
+static inline bool word_is_kept(const struct asking *a, uintptr_t word) {
+    uintptr_t offset = word - a->in.base;
+    size_t block = offset >> LM_BLOCK_SHIFT;
+    struct lm_block entry = entry_load(&a->block[block]);
     if (entry.state != LM_BLOCK_CELLS) {
         return false; // let edge_resolve see
     }
-    uint64_t cell =
-        (((word - lm_space.base) & (LM_BLOCK_BYTES - 1)) * entry.scale) >> 32;
-    uint64_t kept = __atomic_load_n(
-        &lm_space.bits[block].pair[cell / 64][phase.mark], __ATOMIC_RELAXED);
+    if ((entry.flags & a->flag_mask) != a->flag_want) {
+        return true; // old, in a minor collection
+    }
+    uint64_t cell = ((offset & (LM_BLOCK_BYTES - 1)) * entry.scale) >> 32;
+    uint64_t kept = __atomic_load_n(&a->bits[block].pair[cell / 64][a->mark],
+                                    __ATOMIC_RELAXED);
     return (kept >> (cell % 64)) & 1;
 }
 
-// Pushes what the described pointers of a cell lead to and is not marked.
-LM_NO_SANITIZE static void cell_scan_again(struct loam_marker *m,
-                                           struct bounds in, uintptr_t words,
-                                           uint64_t mask) {
-    for (; mask; mask &= mask - 1) {
-        uintptr_t word = words_at(words)[63 - lm_bits_first(mask)];
-        if (word - in.base < in.bytes && !word_is_kept(word)) {
-            stack_push(m, word);
-        }
+// Pushes a word that leads to something not marked yet.
+static inline void word_scan_again(struct loam_marker *m,
+                                   const struct asking *a, uintptr_t word) {
+    if (word - a->in.base < a->in.bytes && !word_is_kept(a, word)) {
+        stack_push(m, word);
     }
 }
 
 // The kept cells among [first, last], of one range of addresses.
-static void picture_scan(struct loam_marker *m, struct bounds in,
-                         const struct picture *p, size_t first, size_t last,
-                         uintptr_t shift) {
+LM_NO_SANITIZE static void picture_scan(struct loam_marker *m,
+                                        const struct picture *p, size_t first,
+                                        size_t last, uintptr_t shift) {
+    const struct asking asking = asking_get();
     const struct lm_scan *scan = &lm_scans[p->kind - lm_kinds];
-    bool is_simple = scan->shape == LM_SHAPE_MASK && !phase.is_minor;
+    bool is_simple = scan->shape == LM_SHAPE_MASK;
+    uint64_t mask = scan->pointer_mask;
+    size_t cell_bytes = p->kind->cell_bytes;
     size_t cell = first;
     last = last < p->kind->cell_count ? last : p->kind->cell_count - 1u;
     while (cell <= last) {
@@ -701,11 +721,13 @@ static void picture_scan(struct loam_marker *m, struct bounds in,
         if (cell > last) {
             break;
         }
-        uintptr_t at = p->at + cell * p->kind->cell_bytes;
-        if (is_simple) {
-            cell_scan_again(m, in, at + shift, scan->pointer_mask);
-        } else {
-            scan_shifted(m, in, at, shift, p->kind);
+        uintptr_t at = p->at + cell * cell_bytes;
+        for (uint64_t rest = mask; is_simple && rest; rest &= rest - 1) {
+            word_scan_again(m, &asking,
+                            words_at(at + shift)[63 - lm_bits_first(rest)]);
+        }
+        if (!is_simple) {
+            scan_shifted(m, asking.in, at, shift, p->kind);
         }
         cell++;
     }
@@ -753,32 +775,29 @@ static void line_ask(struct bounds in, const uintptr_t *words) {
     }
 }
 
-// What is behind the bounds will not be pushed, though the heap may have grown
-// there.
-static bool line_is_settled(struct bounds in, const uintptr_t *words) {
+static bool line_is_settled(const struct asking *a, const uintptr_t *words) {
     struct lm_object object;
     for (size_t i = 0; i < LINE_WORDS; i++) {
-        uintptr_t offset = words[i] - in.base;
-        if (offset < lm_space.reserved_bytes &&
-            (offset >= in.bytes ||
-             !(word_is_kept(words[i]) || word_find(words[i], &object)))) {
+        if (words[i] - a->in.base < a->in.bytes && !word_is_kept(a, words[i]) &&
+            !word_find(words[i], &object)) {
             return false;
         }
     }
     return true;
 }
 
-// Keeps the fingerprints of lines that have changed and will be scanned within
-// the same bounds: of those which lead to nothing but objects (lines.1).
-static void lines_keep(size_t block, struct bounds in, const uintptr_t *words,
-                       uint32_t changed, const uint64_t prints[LM_MARK_LINES]) {
+// Keeps the fingerprints of lines that have changed and will be scanned: of those
+// which lead to nothing but objects (lines.1).
+static void lines_keep(size_t block, const uintptr_t *words, uint32_t changed,
+                       const uint64_t prints[LM_MARK_LINES]) {
+    const struct asking asking = asking_get();
     uint32_t settled = 0;
     for (uint32_t rest = changed; rest; rest &= rest - 1) {
-        line_ask(in, words + lm_bits_first(rest) * LINE_WORDS);
+        line_ask(asking.in, words + lm_bits_first(rest) * LINE_WORDS);
     }
     for (uint32_t rest = changed; rest; rest &= rest - 1) {
         unsigned line = lm_bits_first(rest);
-        if (line_is_settled(in, words + line * LINE_WORDS)) {
+        if (line_is_settled(&asking, words + line * LINE_WORDS)) {
             settled |= (uint32_t)1 << line;
         }
     }
@@ -812,9 +831,8 @@ static size_t cells_rescan_changed(struct loam_marker *m, struct picture *p,
     uint64_t prints[LM_MARK_LINES];
     uint32_t changed = lm_lines_changed(p->block, words, marks, first, last,
                                         phase.is_concurrent ? prints : NULL);
-    struct bounds in = bounds_get();
     if (phase.is_concurrent) {
-        lines_keep(p->block, in, words, changed, prints);
+        lines_keep(p->block, words, changed, prints);
     }
     size_t next = 0; // the first cell not yet scanned
     for (uint32_t rest = changed; rest; rest &= rest - 1) {
@@ -823,7 +841,7 @@ static size_t cells_rescan_changed(struct loam_marker *m, struct picture *p,
         size_t to = ((line + 1) * LM_MARK_LINE_BYTES - 1) / cell_bytes;
         from = from > next ? from : next;
         if (from <= to) {
-            picture_scan(m, in, p, from, to, shift);
+            picture_scan(m, p, from, to, shift);
             next = to + 1;
         }
     }
@@ -842,7 +860,7 @@ static size_t cells_rescan(struct loam_marker *m, size_t block,
     if (!phase.is_minor && !p.kind->layout->mark) {
         return cells_rescan_changed(m, &p, start, end);
     }
-    picture_scan(m, bounds_get(), &p, (start - p.at) / cell_bytes,
+    picture_scan(m, &p, (start - p.at) / cell_bytes,
                  (end - 1 - p.at) / cell_bytes, 0);
     return (end - start) / LM_MARK_LINE_BYTES;
 }
@@ -872,16 +890,14 @@ LM_NO_SANITIZE static size_t words_rescan_changed(struct loam_marker *m,
     uint64_t prints[LM_MARK_LINES];
     uint32_t changed = lm_lines_changed(block, words, marks, first, last,
                                         phase.is_concurrent ? prints : NULL);
-    struct bounds in = bounds_get();
+    const struct asking asking = asking_get();
     if (phase.is_concurrent) {
-        lines_keep(block, in, words, changed, prints);
+        lines_keep(block, words, changed, prints);
     }
     for (uint32_t rest = changed; rest; rest &= rest - 1) {
         size_t at = lm_bits_first(rest) * LINE_WORDS;
         for (size_t i = at; i < at + LINE_WORDS; i++) {
-            if (words[i] - in.base < in.bytes && !word_is_kept(words[i])) {
-                stack_push(m, words[i]);
-            }
+            word_scan_again(m, &asking, words[i]);
         }
     }
     if (lm_unlikely(m->has_lost)) {

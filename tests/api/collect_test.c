@@ -414,6 +414,113 @@ static void old_pages_in_many_rows_keep_what_they_refer_to(void **state) {
     survivors_free(&list);
 }
 
+// A row of objects whose only use is to be old, linked by what refers to nothing
+// younger.
+static struct census_node *row_new(size_t count) {
+    struct census_node *first = NULL;
+    for (size_t i = 0; i < count; i++) {
+        struct census_node *node = loam_new(struct census_node);
+        node->next = first;
+        node->value = (long)i;
+        first = node;
+    }
+    return first;
+}
+
+static size_t row_length(const struct census_node *node) {
+    size_t count = 0;
+    for (; node; node = node->next) {
+        count++;
+    }
+    return count;
+}
+
+// Blocks that a minor collection leaves full are armed by it: the next visits only
+// what has been written since, and finds what that refers to.
+static void survivors_are_not_visited_until_they_are_written(void **state) {
+    (void)state;
+    enum { COUNT = 20000 };
+    enum loam_choice before = loam_generations_get();
+    loam_generations_set(LOAM_ON);
+    loam_collect();
+    census_list = row_new(COUNT);
+    loam_collect_minor();
+    struct loam_stats first = stats_now();
+    loam_collect_minor();
+    struct loam_stats then = stats_now();
+    size_t pages = COUNT * sizeof(struct census_node) / 4096;
+    if (has_tracking() && then.minor_count == first.minor_count + 1) {
+        assert_true(then.dirty_page_count - first.dirty_page_count < pages / 4);
+    }
+    struct census_node *node = census_list;
+    for (size_t i = 0; i + 1 < COUNT; i += 500) {
+        struct census_node *young = loam_new(struct census_node);
+        young->next = node->next;
+        young->value = -1;
+        node->next = young;
+        for (size_t j = 0; j < 500 && node->next; j++) {
+            node = node->next;
+        }
+    }
+    loam_collect_minor();
+    loam_verify();
+    for (size_t i = 0; i < COUNT; i++) {
+        assert_non_null(loam_new(struct census_node));
+    }
+    assert_int_equal(row_length(census_list), COUNT + COUNT / 500);
+    census_list = NULL;
+    loam_generations_set(before);
+}
+
+// With generations blocks with few free cells are passed over, until there is no
+// other memory.
+static void holes_are_used_before_memory_is_refused(void **state) {
+    (void)state;
+    enum { MOST = 2000000, EACH = 10 };
+    enum loam_choice before = loam_generations_get();
+    size_t max = loam_heap_max_get();
+    loam_generations_set(LOAM_ON);
+    collect_clean();
+    loam_heap_max_set((size_t)stats_now().heap_bytes + 8 * MIB);
+    size_t count = 0;
+    for (; count < MOST; count++) {
+        struct census_node *node = loam_new(struct census_node);
+        if (node == NULL) {
+            break;
+        }
+        node->next = census_list;
+        census_list = node;
+    }
+    assert_true(count < MOST);
+    size_t holes = 0;
+    size_t at = 0;
+    for (struct census_node *n = census_list; n && n->next; n = n->next) {
+        if (++at % EACH == 0) {
+            n->next = n->next->next;
+            holes++;
+        }
+    }
+    loam_collect();
+    size_t filled = 0;
+    for (; filled < holes / 10 * 9; filled++) {
+        struct census_node *node = loam_new(struct census_node);
+        if (node == NULL) {
+            break;
+        }
+        node->next = census_list;
+        census_list = node;
+        if (filled % 1000 == 0) {
+            loam_collect_minor();
+        }
+    }
+    assert_int_equal(filled, holes / 10 * 9);
+    assert_int_equal(row_length(census_list), count - holes + filled);
+    census_list = NULL;
+    loam_heap_max_set(max);
+    loam_generations_set(before);
+    collect_clean();
+}
+
 static void without_generations_the_next_collections_are_full(void **state) {
     (void)state;
     enum loam_choice before = loam_generations_get();
@@ -497,6 +604,8 @@ int main(void) {
         cmocka_unit_test(a_minor_collection_is_one_where_there_are_generations),
         cmocka_unit_test(a_minor_collection_of_too_much_is_given_up),
         cmocka_unit_test(old_pages_in_many_rows_keep_what_they_refer_to),
+        cmocka_unit_test(survivors_are_not_visited_until_they_are_written),
+        cmocka_unit_test(holes_are_used_before_memory_is_refused),
         cmocka_unit_test(without_generations_the_next_collections_are_full),
         cmocka_unit_test(a_requested_collection_marks_beside_the_program),
         cmocka_unit_test(every_collection_is_of_some_kind),
