@@ -28,14 +28,17 @@ bool lm_dirty_may_open(void) {
 
 enum wish { WISH_ALL, WISH_OLD };
 
-// Whether a block may hold pointers that are of interest.
+// Whether a block may hold pointers that are of interest. Where nothing is alive
+// there is nothing old.
 static bool block_is_wanted(size_t block, enum wish wish) {
     struct lm_block entry = lm_block_load(block);
     if (entry.state == LM_BLOCK_BODY) {
-        entry = lm_block_load(block - entry.scale);
+        block -= entry.scale;
+        entry = lm_block_load(block);
     }
     return entry.state != LM_BLOCK_FREE && !lm_kinds[entry.kind].is_leaf &&
-           !(wish == WISH_OLD && lm_block_is_young(entry));
+           (wish == WISH_ALL || (!lm_block_is_young(entry) &&
+                                 lm_space_has_bits(block, lm_space.live)));
 }
 
 // On the barrier's rung nobody tells of stores into objects whose type is not

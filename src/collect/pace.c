@@ -119,7 +119,7 @@ static void pace_adapt(uint64_t began_ns, uint64_t now) {
     uint64_t collecting = now - began_ns;
     uint64_t whole = now - pace.ended_ns;
     if (collecting * 100 > whole * PACE_SHARE) {
-        size_t more = pace.budget_bytes * 2;
+        size_t more = pace.growth_bytes * 2; // the budget, but for a nursery
         pace.extra_bytes = more < PACE_EXTRA_BYTES ? more : PACE_EXTRA_BYTES;
     } else if (collecting * 400 < whole * PACE_SHARE) {
         pace.extra_bytes = pace.extra_bytes / 4 * 3;
