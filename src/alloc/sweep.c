@@ -476,20 +476,14 @@ static void large_promote(struct lm_kind *k) {
 }
 
 void lm_sweep_begin_minor(void (*on_settled)(uint32_t block)) {
-    bool is_last = lm_space.cycle == LM_CYCLE_MAX;
     for (uint32_t kind = 1; kind < lm_kind_count(); kind++) {
         struct lm_kind *k = &lm_kinds[kind];
-        if (k->cell_bytes && is_last) {
-            // Numbers begin anew; none of the old ones may be left in a block.
-            list_clean(k, &k->unswept);
-        }
         if (k->cell_bytes) {
             kind_promote(k, on_settled);
         } else {
             large_promote(k);
         }
     }
-    lm_space.cycle = lm_space.cycle % LM_CYCLE_MAX + 1;
 }
 
 void lm_sweep_dead_runs(void) {

@@ -301,9 +301,11 @@ bool lm_dirty_each(lm_dirty_fn *fn, void *argument, size_t *block,
     return is_done;
 }
 
-// Rows that one minor collection arms: a microsecond each. The others count as
-// written, and are visited, until it is their turn.
+// Rows that one minor collection arms, and rows of blocks that it leaves full: a
+// microsecond each. The others count as written, and are visited, until it is their
+// turn.
 #define DIRTY_ARM_ROWS 256
+#define DIRTY_ARM_BLOCKS 1024
 
 static void row_rescan_old(struct row_walk *walk, uintptr_t start,
                            uintptr_t end) {
@@ -397,7 +399,7 @@ void lm_dirty_visit_old(struct loam_marker *m) {
                             .marker = m,
                             .block = 1,
                             .arms = DIRTY_ARM_ROWS};
-    new_rows.arms = DIRTY_ARM_ROWS;
+    new_rows.arms = DIRTY_ARM_BLOCKS;
     if (!old_rows.is_whole) {
         walk_written(&walk);
     }

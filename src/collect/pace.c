@@ -234,9 +234,6 @@ bool lm_pace_wants_full(void) {
 }
 
 static void pace_nursery(void) {
-    if (pace.nursery_bytes == 0) {
-        pace.nursery_bytes = LM_NURSERY_BYTES / 8;
-    }
     if (pace.nursery_bytes > LM_NURSERY_BYTES) {
         pace.nursery_bytes = LM_NURSERY_BYTES;
     }
@@ -282,9 +279,18 @@ void lm_pace_after(const struct lm_pace_event *e) {
         e->cost_ns / ((pace.growth_bytes >> LM_PAGE_SHIFT) + 1) + 1;
     if (pace.rest > 0 && pace_has_changed(has_died)) {
         pace.rest = 0;
+        // It was another program that they failed.
+        pace.retry = pace.rest_for == REST_ALL_LIVED ? 0 : pace.retry;
     }
     pace.is_quiet = pace_is_quiet_now(e, since, spent);
+    bool was_generational = pace.is_generational;
     pace.is_generational = pace_wants_generations();
+    if (!was_generational) { // a fair trial
+        pace.hits = 0;
+        if (pace.nursery_bytes < LM_NURSERY_BYTES / 8) {
+            pace.nursery_bytes = LM_NURSERY_BYTES / 8;
+        }
+    }
     pace.is_begun = true;
     if (pace.is_generational) {
         pace_share();
@@ -321,7 +327,12 @@ static void pace_rest(bool has_lived, uint64_t price) {
 }
 
 void lm_pace_give_up(void) {
+    bool has_paid = pace.hits > 0;
     pace_rest(false, 0);
+    if (has_paid) { // so it was this one alone
+        pace.rest = 1;
+        pace.retry = PACE_RETRY;
+    }
     // What generations would have let become old until then.
     size_t old = pace.live_bytes - pace.full_bytes;
     size_t spent = pace_spent() + (pace.live_bytes > pace.full_bytes ? old : 0);
@@ -348,13 +359,14 @@ void lm_pace_after_minor(const struct lm_pace_event *e) {
     if (pace.misses >= PACE_MISSES && pace_generations() != LM_ON) {
         pace_rest(kept >= spent / 2, price); // one of all is next
     }
-    // As large as can be collected in the time for a pause; to look for what was
-    // written takes as long for a smaller one.
+    // As large as can be collected in the time for a pause, but for the look for
+    // what was written, which takes as long for a smaller one.
     uint64_t target = lm_pace_target_ns();
     uint64_t own_ns = e->cost_ns > e->look_ns ? e->cost_ns - e->look_ns : 0;
-    if (e->cost_ns > target && own_ns > e->look_ns) {
-        pace.nursery_bytes = pace.nursery_bytes / 2;
-    } else if (e->cost_ns + own_ns < target) {
+    if (own_ns > target) {
+        // Not by half at once: blocks that are left over have all been written.
+        pace.nursery_bytes = pace.nursery_bytes / 4 * 3;
+    } else if (own_ns < target / 2) {
         pace.nursery_bytes = pace.nursery_bytes * 2;
     }
     pace_nursery();
