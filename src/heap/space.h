@@ -81,7 +81,8 @@ struct lm_space {
     bool *has_freed;     // a cell of it was freed by loam_free in the marking
                          // under way beside the program; atomic
     unsigned live;       // which of a pair of bits says "allocated"
-    unsigned cycle;      // 1 to LM_CYCLE_MAX in turn, see LM_BLOCK_TAKEN
+    unsigned cycle;      // 1 to LM_CYCLE_MAX in turn, see LM_BLOCK_TAKEN; the
+                         // next with each collection of all
     // What allocators do with marks; both change only while the program is
     // stopped.
     bool is_marking; // the program runs beside the markers
