@@ -74,6 +74,8 @@ static struct {
     uint64_t full_price; // of a collection of all, in ns for a page freed
     bool is_quiet;       // little was written during the last marking
     unsigned hits;       // minor collections in a row that paid
+    // What generations rest for: a price; that what was young lived on, until the
+    // next collection of all tells whether it did after that.
     enum { REST_PRICE, REST_YOUNG_LIVED, REST_ALL_LIVED } rest_for;
     uint64_t minor_price; // in ns for a page freed, that they rest for; 0: none
     size_t nursery_bytes; // allocated between minor collections
@@ -205,15 +207,15 @@ static bool pace_has_died(size_t live, size_t spent) {
 // generations have failed. What died between two collections of all but outlived
 // the minor ones will do so again.
 static bool pace_has_changed(bool has_died) {
-    bool has_grown = pace.rest_for == REST_ALL_LIVED;
     if (pace.rest_for == REST_YOUNG_LIVED) {
         pace.rest_for = has_died ? REST_PRICE : REST_ALL_LIVED;
         return false;
     }
-    return has_grown ? has_died
-                     : pace.minor_price != 0 &&
-                           pace.full_price / (pace.retry / PACE_PRICE) >
-                               pace.minor_price;
+    if (pace.rest_for == REST_ALL_LIVED) {
+        return has_died;
+    }
+    uint64_t times = 1 + pace.retry / PACE_RETRY;
+    return pace.minor_price != 0 && pace.full_price > pace.minor_price * times;
 }
 
 static bool pace_wants_generations(void) {

@@ -414,6 +414,42 @@ static void old_pages_in_many_rows_keep_what_they_refer_to(void **state) {
     survivors_free(&list);
 }
 
+// What was learned while they rested is of no use to who asks for them.
+static void generations_may_be_asked_for_while_they_rest(void **state) {
+    (void)state;
+    enum { OLD_PAGES = 1000, MINORS = 40 };
+    enum loam_choice before = loam_generations_get();
+    loam_generations_set(LOAM_ON);
+    struct census_node ***old = pages_new(OLD_PAGES, 4096);
+    loam_collect();
+    loam_generations_set(LOAM_AUTO);
+    for (size_t i = 0; i < OLD_PAGES; i++) {
+        old[i][0] = loam_new(struct census_node);
+        old[i][0]->value = (long)i;
+    }
+    loam_collect_minor(); // given up, and they rest
+    loam_generations_set(LOAM_ON);
+    loam_collect();
+    struct loam_stats first = stats_now();
+    for (size_t i = 0; i < MINORS; i++) {
+        for (size_t j = 0; j < 10000; j++) {
+            assert_non_null(loam_new(struct census_node));
+        }
+        loam_collect_minor();
+    }
+    assert_true(!has_tracking() ||
+                stats_now().minor_count >= first.minor_count + MINORS);
+    for (size_t i = 0; i < 3; i++) {
+        loam_generations_set(i % 2 ? LOAM_ON : LOAM_AUTO);
+        loam_collect();
+    }
+    loam_verify();
+    for (size_t i = 0; i < OLD_PAGES; i++) {
+        assert_true(old[i][0]->value == (long)i);
+    }
+    loam_generations_set(before);
+}
+
 // A row of objects whose only use is to be old, linked by what refers to nothing
 // younger.
 static struct census_node *row_new(size_t count) {
@@ -604,6 +640,7 @@ int main(void) {
         cmocka_unit_test(a_minor_collection_is_one_where_there_are_generations),
         cmocka_unit_test(a_minor_collection_of_too_much_is_given_up),
         cmocka_unit_test(old_pages_in_many_rows_keep_what_they_refer_to),
+        cmocka_unit_test(generations_may_be_asked_for_while_they_rest),
         cmocka_unit_test(survivors_are_not_visited_until_they_are_written),
         cmocka_unit_test(holes_are_used_before_memory_is_refused),
         cmocka_unit_test(without_generations_the_next_collections_are_full),
