@@ -453,12 +453,13 @@ static __attribute__((noinline)) void edge_resolve_run(uintptr_t word,
                           v->bits[block][0], 0, entry.kind};
 }
 
-// As lm_block_load, but in no order: bits that are older than the entry only
-// say that there is no object, and one made since is marked already.
-static inline struct lm_block entry_load(const struct lm_block *block) {
+// As lm_block_load, where order is __ATOMIC_ACQUIRE. In no order bits may be older
+// than the entry: then they only say that there is no object.
+static inline struct lm_block entry_load(const struct lm_block *block,
+                                         int order) {
     struct lm_block entry;
     uint64_t word;
-    __atomic_load((const uint64_t *)block, &word, __ATOMIC_RELAXED);
+    __atomic_load((const uint64_t *)block, &word, order);
     memcpy(&entry, &word, sizeof entry);
     return entry;
 }
@@ -469,7 +470,7 @@ static inline void edge_resolve(uintptr_t word, const struct view *v,
                                 struct edge *edge) {
     uintptr_t offset = word - v->in.base;
     size_t block = offset >> LM_BLOCK_SHIFT;
-    struct lm_block entry = entry_load(&v->block[block]);
+    struct lm_block entry = entry_load(&v->block[block], __ATOMIC_RELAXED);
     if (lm_unlikely(entry.state != LM_BLOCK_CELLS)) {
         edge_resolve_run(word, v, edge);
         return;
@@ -679,7 +680,7 @@ static inline struct asking asking_get(void) {
 static inline bool word_is_kept(const struct asking *a, uintptr_t word) {
     uintptr_t offset = word - a->in.base;
     size_t block = offset >> LM_BLOCK_SHIFT;
-    struct lm_block entry = entry_load(&a->block[block]);
+    struct lm_block entry = entry_load(&a->block[block], __ATOMIC_ACQUIRE);
     if (entry.state != LM_BLOCK_CELLS) {
         return false; // let edge_resolve see
     }
@@ -765,7 +766,8 @@ static void line_ask(struct bounds in, const uintptr_t *words) {
         uintptr_t offset = words[i] - in.base;
         if (offset < in.bytes) {
             size_t block = offset >> LM_BLOCK_SHIFT;
-            struct lm_block entry = entry_load(&lm_space.block[block]);
+            struct lm_block entry =
+                entry_load(&lm_space.block[block], __ATOMIC_RELAXED);
             uint64_t inside = offset & (LM_BLOCK_BYTES - 1);
             uint64_t cell = entry.state == LM_BLOCK_CELLS
                                 ? (inside * entry.scale) >> 32
