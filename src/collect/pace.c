@@ -223,7 +223,8 @@ static bool pace_wants_generations(void) {
            lm_dirty_may_open() &&
            (pace_generations() == LM_ON ||
             (pace.rest == 0 && pace.live_bytes >= LM_NURSERY_BYTES / 4 &&
-             pace.growth_bytes >= LM_NURSERY_BYTES / 4 && pace.is_quiet));
+             pace.growth_bytes >= LM_NURSERY_BYTES / 4 && pace.is_quiet &&
+             !lm_room_gives_way()));
 }
 
 bool lm_pace_is_generational(void) {
