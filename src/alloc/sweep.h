@@ -10,8 +10,8 @@
 //   pool -----------------------------------> taken
 //    ^                                          |  the next collection
 //    |  empty                                   v
-//    +----------- sweep ---------------- unswept (all of them; after a minor
-//                   |  has free cells           |  collection those taken)
+//    +----------- sweep ---------------- unswept (all; after a minor collection
+//                   |  has free cells           |  those taken that have room)
 //                   v     taken by a thread     |
 //         full   partial --------> taken <------+
 

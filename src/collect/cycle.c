@@ -196,7 +196,7 @@ static void cycle_start(struct lm_cycle_event *event, uint64_t began) {
 }
 
 static struct lm_pace_event cycle_count_live(struct lm_cycle_event *event,
-                                             uint64_t began, uint64_t mark_ns) {
+                                             uint64_t began) {
     for (uint32_t kind = 1; kind < lm_kind_count(); kind++) {
         event->live_bytes += lm_kinds[kind].live_bytes;
         event->live_count += lm_kinds[kind].live_count;
@@ -206,7 +206,7 @@ static struct lm_pace_event cycle_count_live(struct lm_cycle_event *event,
                                   .cost_ns = lm_clock_ns() - began,
                                   .cpu_ns = lm_clock_thread_ns() -
                                             event->cpu_began_ns,
-                                  .mark_ns = mark_ns,
+                                  .mark_ns = event->mark_ns,
                                   .written_pages = event->first_pages,
                                   .look_ns = event->look_ns,
                                   .is_beside = event->kind == LM_CYCLE_BESIDE,
@@ -215,10 +215,9 @@ static struct lm_pace_event cycle_count_live(struct lm_cycle_event *event,
 }
 
 // Makes what is marked what is allocated, and decides what comes next.
-static void cycle_turn(struct lm_cycle_event *event, uint64_t began,
-                       uint64_t mark_ns) {
+static void cycle_turn(struct lm_cycle_event *event, uint64_t began) {
     lm_sweep_begin();
-    struct lm_pace_event e = cycle_count_live(event, began, mark_ns);
+    struct lm_pace_event e = cycle_count_live(event, began);
     if (event->kind == LM_CYCLE_BESIDE) {
         e.cost_ns = e.cpu_ns; // it takes a processor from the program
     }
@@ -244,7 +243,7 @@ static void cycle_run_full(const struct lm_images *images, void *argument) {
     lm_settle_roots(marker, true);
     lm_team_finish();
     event->mark_ns = lm_clock_ns() - marking;
-    cycle_turn(event, began, event->mark_ns);
+    cycle_turn(event, began);
     if (lm_space.is_sticky) {
         lm_dirty_arm(); // what is written from now on is of interest
     }
@@ -283,7 +282,7 @@ static void cycle_run_minor(const struct lm_images *images, void *argument) {
     lm_dirty_arm_blocks();
     cycle_attend(cycle.after);
     event->mark_ns = lm_clock_ns() - began - event->stop_ns;
-    struct lm_pace_event e = cycle_count_live(event, began, event->mark_ns);
+    struct lm_pace_event e = cycle_count_live(event, began);
     lm_pace_after_minor(&e);
     cycle_start(event, began);
 }
@@ -304,9 +303,9 @@ static void beside_begin(const struct lm_images *images, void *argument) {
 // One marking beside the program.
 struct beside {
     struct lm_cycle_event *event;
-    struct lm_dirty_pages pages; // since the program was first stopped again
-    size_t block;                // where the visit of written pages goes on
-    uint64_t began_ns;           // the marking, not only its end
+    size_t pages;      // written, met since the program was first stopped again
+    size_t block;      // where the visit of written pages goes on
+    uint64_t began_ns; // the marking, not only its end
     unsigned stops;
     unsigned late; // of those, how many had no time for all that was written
     uint64_t ns;   // that they took in all
@@ -323,18 +322,21 @@ static uint64_t beside_deadline(const struct beside *b, uint64_t began) {
     return began + lm_pace_target_ns() / 10 * 6;
 }
 
-// The roots come last, in stops that may be the last one: they take as long as
-// they take, since nobody tells which of them were written. What they led to
-// gets a little time in any case, or a program with much static data would not
-// see the end of it.
+// What took as long as it took may have been all the time there was; what it led
+// to gets a little in any case, or there would be no end of it.
+static uint64_t beside_least(uint64_t deadline_ns) {
+    uint64_t least = lm_clock_ns() + lm_pace_target_ns() / 10;
+    return deadline_ns && deadline_ns < least ? least : deadline_ns;
+}
+
+// The roots come last, in stops that may be the last one, since nobody tells which
+// of them were written.
 static bool beside_is_rooted(const struct lm_images *images,
                              uint64_t deadline_ns) {
     lm_marker_phase(false, false, 0);
     lm_roots_mark(lm_team_marker(), images);
     lm_settle_roots(lm_team_marker(), false);
-    uint64_t least = lm_clock_ns() + lm_pace_target_ns() / 10;
-    return lm_team_drain(
-        false, deadline_ns && deadline_ns < least ? least : deadline_ns);
+    return lm_team_drain(false, beside_least(deadline_ns));
 }
 
 // Arms what is written and scans it again, a little at a time: what there is no
@@ -347,9 +349,10 @@ static bool beside_visit(struct beside *b, bool is_concurrent,
     bool is_end = false;
     while (is_drained && !is_end) {
         lm_marker_phase(false, is_concurrent, 0);
-        is_end = lm_dirty_visit(lm_team_marker(), &b->pages, &b->block,
-                                CYCLE_VISIT_PAGES);
-        is_drained = lm_team_drain(is_concurrent, deadline_ns);
+        is_end = lm_dirty_visit_some(lm_team_marker(), &b->pages, &b->block,
+                                     CYCLE_VISIT_PAGES);
+        is_drained = lm_team_drain(
+            is_concurrent, is_end ? beside_least(deadline_ns) : deadline_ns);
         if (deadline_ns && lm_clock_ns() > deadline_ns) {
             break;
         }
@@ -385,7 +388,7 @@ static void beside_stop(const struct lm_images *images, void *argument) {
         lm_team_finish();
         lm_space.is_marking = false;
         event->mark_ns = lm_clock_ns() - b->began_ns;
-        cycle_turn(event, began, event->mark_ns);
+        cycle_turn(event, began);
     }
     cycle_start(event, began);
     b->ns += lm_clock_ns() - began;
@@ -399,11 +402,8 @@ static void beside_ahead(bool is_first) {
 
 // Arms what is written, and scans it again.
 static bool beside_round(size_t *old_pages) {
-    struct lm_dirty_pages pages = {0, 0};
-    size_t block = 1;
     lm_marker_phase(false, true, 0);
-    lm_dirty_visit(lm_team_marker(), &pages, &block, 0);
-    *old_pages = pages.old;
+    *old_pages = lm_dirty_visit_all(lm_team_marker());
     return lm_team_drain(true, 0);
 }
 
@@ -467,7 +467,7 @@ static bool beside_finish(struct lm_cycle_event *event, uint64_t began_ns) {
         }
         lm_cycle_ungate();
         if (b.is_done || !ok) {
-            event->dirty_pages += b.pages.all;
+            event->dirty_pages += b.pages;
             event->stops = b.stops;
             return ok;
         }

@@ -31,11 +31,7 @@ enum wish { WISH_ALL, WISH_OLD };
 // Whether a block may hold pointers that are of interest. Where nothing is alive
 // there is nothing old.
 static bool block_is_wanted(size_t block, enum wish wish) {
-    struct lm_block entry = lm_block_load(block);
-    if (entry.state == LM_BLOCK_BODY) {
-        block -= entry.scale;
-        entry = lm_block_load(block);
-    }
+    struct lm_block entry = lm_block_head(&block);
     return entry.state != LM_BLOCK_FREE && !lm_kinds[entry.kind].is_leaf &&
            (wish == WISH_ALL || (!lm_block_is_young(entry) &&
                                  lm_space_has_bits(block, lm_space.live)));
@@ -65,7 +61,7 @@ struct row_walk {
     size_t step;          // pages to arm at a time; 0: none
     size_t arms;          // that may still be done
     size_t pages;
-    size_t old_pages; // as in struct lm_dirty_pages
+    size_t old_pages; // as lm_dirty_visit_all counts them
 };
 
 // Pages that are armed at a time. A huge page that was written as a whole should
@@ -258,29 +254,43 @@ void lm_dirty_disarm_empty(void) {
 
 // ---- Visiting --------------------------------------------------------------------
 
-// The flags are a hint: a thread may be taking the block.
 static void row_rescan(struct row_walk *walk, uintptr_t start, uintptr_t end) {
-    for (uintptr_t at = start; at < end; at += LM_PAGE_BYTES) {
-        walk->old_pages +=
-            !lm_block_is_young(lm_block_load(lm_space_block_of(at)));
-    }
     lm_marker_pages(walk->marker, start, end);
 }
 
-bool lm_dirty_visit(struct loam_marker *m, struct lm_dirty_pages *pages,
-                    size_t *block, size_t most) {
+bool lm_dirty_visit_some(struct loam_marker *m, size_t *pages, size_t *block,
+                         size_t most) {
     struct row_walk walk = {.wish = WISH_ALL,
+                            .is_wide = true,
                             .fn = row_rescan,
                             .marker = m,
                             .block = *block,
-                            .is_wide = most > 0,
                             .most = most,
-                            .step = most ? most : DIRTY_STEP_PAGES};
+                            .step = most};
     bool is_done = walk_written(&walk);
     *block = is_done ? 1 : walk.block;
-    pages->all += walk.pages;
-    pages->old += walk.old_pages;
+    *pages += walk.pages;
     return is_done;
+}
+
+// The flags are a hint: a thread may be taking the block.
+static void row_rescan_all(struct row_walk *walk, uintptr_t start,
+                           uintptr_t end) {
+    for (uintptr_t at = start; at < end; at += LM_PAGE_BYTES) {
+        size_t block = lm_space_block_of(at);
+        walk->old_pages += !lm_block_is_young(lm_block_head(&block));
+    }
+    row_rescan(walk, start, end);
+}
+
+size_t lm_dirty_visit_all(struct loam_marker *m) {
+    struct row_walk walk = {.wish = WISH_ALL,
+                            .fn = row_rescan_all,
+                            .marker = m,
+                            .block = 1,
+                            .step = DIRTY_STEP_PAGES};
+    walk_written(&walk);
+    return walk.old_pages;
 }
 
 static void row_each(struct row_walk *walk, uintptr_t start, uintptr_t end) {

@@ -26,19 +26,17 @@ void lm_dirty_arm(void);
 void lm_dirty_disarm(void);
 void lm_dirty_disarm_empty(void);
 
-// Written pages, and those of them in blocks from which nothing has been given out
-// since the last collection: what was written there is old.
-struct lm_dirty_pages {
-    size_t all;
-    size_t old;
-};
+// lm_dirty_visit_all arms the written pages and gives the marker what is marked on
+// them to scan again. So the first visit of a marking arms all there is. Returns
+// how many pages were in blocks from which nothing has been given out since the
+// last collection: what was written there is old.
+size_t lm_dirty_visit_all(struct loam_marker *m);
 
-// lm_dirty_visit arms the written pages and gives the marker what is marked on
-// them to scan again, and adds to how many there were. So the first visit of a
-// marking arms all there is. It starts at *block; false when there are more than
-// about `most` (0: no limit), and then *block is where to go on.
-bool lm_dirty_visit(struct loam_marker *m, struct lm_dirty_pages *pages,
-                    size_t *block, size_t most);
+// lm_dirty_visit_some does so from *block on, where few pages are expected, and
+// adds to how many there were; false when there are more than about `most`, and
+// then *block is where to go on.
+bool lm_dirty_visit_some(struct loam_marker *m, size_t *pages, size_t *block,
+                         size_t most);
 
 // lm_dirty_each arms the written pages and calls fn for each row of them, from
 // *block on; false when the time is up, and then *block is where to go on. No

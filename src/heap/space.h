@@ -165,6 +165,17 @@ static inline struct lm_block lm_block_load(size_t block) {
     return entry;
 }
 
+// lm_block_head loads the entry of a block, or of the first block of the large
+// object that it is a part of, and then *block is that one.
+static inline struct lm_block lm_block_head(size_t *block) {
+    struct lm_block entry = lm_block_load(*block);
+    if (entry.state == LM_BLOCK_BODY) {
+        *block -= entry.scale;
+        entry = lm_block_load(*block);
+    }
+    return entry;
+}
+
 // lm_block_store writes it in one piece. Release: the bits come first.
 static inline void lm_block_store(size_t block, struct lm_block entry) {
     uint64_t word;

@@ -406,7 +406,7 @@ static void scan_object(struct loam_marker *m, struct bounds in,
 
 // ---- Marking -------------------------------------------------------------------
 
-// What the loop needs of the tables, which do not change while it runs: kept
+// What the loops need of the tables, which do not change while they run: kept
 // apart from them, so that the compiler need not read it again after each
 // store.
 struct view {
@@ -419,6 +419,18 @@ struct view {
     uint8_t flag_want;
     lm_marker_fn *on_mark; // as in struct loam_marker
 };
+
+static inline struct view view_get(const struct loam_marker *m) {
+    return (struct view){bounds_get(),
+                         lm_space.block,
+                         (uint64_t(*)[LM_CELL_WORDS][2]) &
+                             lm_space.bits->pair[0][phase.mark],
+                         lm_scans,
+                         m->count,
+                         phase.flag_mask,
+                         phase.flag_want,
+                         m->on_mark};
+}
 
 // A word that has been resolved to the cell it points at or into.
 struct edge {
@@ -440,11 +452,7 @@ static __attribute__((noinline)) void edge_resolve_run(uintptr_t word,
                                                        const struct view *v,
                                                        struct edge *edge) {
     size_t block = (word - v->in.base) >> LM_BLOCK_SHIFT;
-    struct lm_block entry = lm_block_load(block);
-    if (entry.state == LM_BLOCK_BODY) {
-        block -= entry.scale;
-        entry = lm_block_load(block);
-    }
+    struct lm_block entry = lm_block_head(&block);
     if (entry.state != LM_BLOCK_HEAD ||
         (entry.flags & v->flag_mask) != v->flag_want) {
         return;
@@ -454,7 +462,8 @@ static __attribute__((noinline)) void edge_resolve_run(uintptr_t word,
 }
 
 // As lm_block_load, where order is __ATOMIC_ACQUIRE. In no order bits may be older
-// than the entry: then they only say that there is no object.
+// than the entry: then they say that there is no object, and what refers to it is
+// on a page that was written meanwhile.
 static inline struct lm_block entry_load(const struct lm_block *block,
                                          int order) {
     struct lm_block entry;
@@ -576,15 +585,7 @@ static __attribute__((noinline)) bool entry_scan(struct loam_marker *m,
 // and object are asked for, and the word that has waited longest is followed;
 // once the stack is empty the queue is.
 static void marker_run(struct loam_marker *m) {
-    const struct view v = {bounds_get(),
-                           lm_space.block,
-                           (uint64_t(*)[LM_CELL_WORDS][2]) &
-                               lm_space.bits->pair[0][phase.mark],
-                           lm_scans,
-                           m->count,
-                           phase.flag_mask,
-                           phase.flag_want,
-                           m->on_mark};
+    const struct view v = view_get(m);
     struct edge queue[MARKER_QUEUE] = {{0, NULL, 0, 0}};
     size_t at = 0;
     unsigned empty = 0; // empty places met since the stack was empty
@@ -658,45 +659,29 @@ static uint64_t picture_take(struct picture *p, size_t block,
     return any;
 }
 
-// What is asked of a word that is scanned again, read once and not after each
-// store.
-struct asking {
-    struct bounds in;
-    const struct lm_block *block;
-    const struct lm_bits *bits;
-    unsigned mark;     // as in phase
-    uint8_t flag_mask; // as in phase
-    uint8_t flag_want;
-};
-
-static inline struct asking asking_get(void) {
-    return (struct asking){bounds_get(), lm_space.block,  lm_space.bits,
-                           phase.mark,   phase.flag_mask, phase.flag_want};
-}
-
 // Whether a word of a scanned object, which points into the range, leads to
 // nothing that is still to be marked in this phase, as nearly all do when they are
 // scanned again.
-static inline bool word_is_kept(const struct asking *a, uintptr_t word) {
-    uintptr_t offset = word - a->in.base;
+static inline bool word_is_kept(const struct view *v, uintptr_t word) {
+    uintptr_t offset = word - v->in.base;
     size_t block = offset >> LM_BLOCK_SHIFT;
-    struct lm_block entry = entry_load(&a->block[block], __ATOMIC_ACQUIRE);
+    struct lm_block entry = entry_load(&v->block[block], __ATOMIC_ACQUIRE);
     if (entry.state != LM_BLOCK_CELLS) {
         return false; // let edge_resolve see
     }
-    if ((entry.flags & a->flag_mask) != a->flag_want) {
+    if ((entry.flags & v->flag_mask) != v->flag_want) {
         return true; // old, in a minor collection
     }
     uint64_t cell = ((offset & (LM_BLOCK_BYTES - 1)) * entry.scale) >> 32;
-    uint64_t kept = __atomic_load_n(&a->bits[block].pair[cell / 64][a->mark],
-                                    __ATOMIC_RELAXED);
+    uint64_t kept =
+        __atomic_load_n(v->bits[block][cell / 64], __ATOMIC_RELAXED);
     return (kept >> (cell % 64)) & 1;
 }
 
 // Pushes a word that leads to something not marked yet.
-static inline void word_scan_again(struct loam_marker *m,
-                                   const struct asking *a, uintptr_t word) {
-    if (word - a->in.base < a->in.bytes && !word_is_kept(a, word)) {
+static inline void word_scan_again(struct loam_marker *m, const struct view *v,
+                                   uintptr_t word) {
+    if (word - v->in.base < v->in.bytes && !word_is_kept(v, word)) {
         stack_push(m, word);
     }
 }
@@ -705,7 +690,7 @@ static inline void word_scan_again(struct loam_marker *m,
 LM_NO_SANITIZE static void picture_scan(struct loam_marker *m,
                                         const struct picture *p, size_t first,
                                         size_t last, uintptr_t shift) {
-    const struct asking asking = asking_get();
+    const struct view v = view_get(m);
     const struct lm_scan *scan = &lm_scans[p->kind - lm_kinds];
     bool is_simple = scan->shape == LM_SHAPE_MASK;
     uint64_t mask = scan->pointer_mask;
@@ -724,11 +709,11 @@ LM_NO_SANITIZE static void picture_scan(struct loam_marker *m,
         }
         uintptr_t at = p->at + cell * cell_bytes;
         for (uint64_t rest = mask; is_simple && rest; rest &= rest - 1) {
-            word_scan_again(m, &asking,
+            word_scan_again(m, &v,
                             words_at(at + shift)[63 - lm_bits_first(rest)]);
         }
         if (!is_simple) {
-            scan_shifted(m, asking.in, at, shift, p->kind);
+            scan_shifted(m, v.in, at, shift, p->kind);
         }
         cell++;
     }
@@ -777,10 +762,10 @@ static void line_ask(struct bounds in, const uintptr_t *words) {
     }
 }
 
-static bool line_is_settled(const struct asking *a, const uintptr_t *words) {
+static bool line_is_settled(const struct view *v, const uintptr_t *words) {
     struct lm_object object;
     for (size_t i = 0; i < LINE_WORDS; i++) {
-        if (words[i] - a->in.base < a->in.bytes && !word_is_kept(a, words[i]) &&
+        if (words[i] - v->in.base < v->in.bytes && !word_is_kept(v, words[i]) &&
             !word_find(words[i], &object)) {
             return false;
         }
@@ -790,16 +775,16 @@ static bool line_is_settled(const struct asking *a, const uintptr_t *words) {
 
 // Keeps the fingerprints of lines that have changed and will be scanned: of those
 // which lead to nothing but objects (lines.1).
-static void lines_keep(size_t block, const uintptr_t *words, uint32_t changed,
+static void lines_keep(size_t block, const struct view *v,
+                       const uintptr_t *words, uint32_t changed,
                        const uint64_t prints[LM_MARK_LINES]) {
-    const struct asking asking = asking_get();
     uint32_t settled = 0;
     for (uint32_t rest = changed; rest; rest &= rest - 1) {
-        line_ask(asking.in, words + lm_bits_first(rest) * LINE_WORDS);
+        line_ask(v->in, words + lm_bits_first(rest) * LINE_WORDS);
     }
     for (uint32_t rest = changed; rest; rest &= rest - 1) {
         unsigned line = lm_bits_first(rest);
-        if (line_is_settled(&asking, words + line * LINE_WORDS)) {
+        if (line_is_settled(v, words + line * LINE_WORDS)) {
             settled |= (uint32_t)1 << line;
         }
     }
@@ -834,7 +819,8 @@ static size_t cells_rescan_changed(struct loam_marker *m, struct picture *p,
     uint32_t changed = lm_lines_changed(p->block, words, marks, first, last,
                                         phase.is_concurrent ? prints : NULL);
     if (phase.is_concurrent) {
-        lines_keep(p->block, words, changed, prints);
+        const struct view v = view_get(m);
+        lines_keep(p->block, &v, words, changed, prints);
     }
     size_t next = 0; // the first cell not yet scanned
     for (uint32_t rest = changed; rest; rest &= rest - 1) {
@@ -892,14 +878,14 @@ LM_NO_SANITIZE static size_t words_rescan_changed(struct loam_marker *m,
     uint64_t prints[LM_MARK_LINES];
     uint32_t changed = lm_lines_changed(block, words, marks, first, last,
                                         phase.is_concurrent ? prints : NULL);
-    const struct asking asking = asking_get();
+    const struct view v = view_get(m);
     if (phase.is_concurrent) {
-        lines_keep(block, words, changed, prints);
+        lines_keep(block, &v, words, changed, prints);
     }
     for (uint32_t rest = changed; rest; rest &= rest - 1) {
         size_t at = lm_bits_first(rest) * LINE_WORDS;
         for (size_t i = at; i < at + LINE_WORDS; i++) {
-            word_scan_again(m, &asking, words[i]);
+            word_scan_again(m, &v, words[i]);
         }
     }
     if (lm_unlikely(m->has_lost)) {
@@ -966,14 +952,10 @@ static size_t pages_rescan(struct loam_marker *m, uintptr_t start,
     size_t lines = 0;
     while (start < end) {
         size_t block = lm_space_block_of(start);
-        struct lm_block entry = lm_block_load(block);
         uintptr_t stop = (uintptr_t)lm_space_address(block + 1);
+        struct lm_block entry = lm_block_head(&block);
         bool is_cells = entry.state == LM_BLOCK_CELLS;
         stop = stop < end ? stop : end;
-        if (entry.state == LM_BLOCK_BODY) {
-            block -= entry.scale;
-            entry = lm_block_load(block);
-        }
         if (entry.state == LM_BLOCK_HEAD) {
             size_t blocks = lm_find_run_blocks(lm_space.large_bytes[block]);
             stop = (uintptr_t)lm_space_address(block + blocks);
@@ -997,11 +979,7 @@ static size_t pages_rescan(struct loam_marker *m, uintptr_t start,
 // Whether there is anything in a block that this phase keeps: what is marked
 // from now on will be scanned as it is then.
 static bool block_has_kept(size_t block) {
-    struct lm_block entry = lm_block_load(block);
-    if (entry.state == LM_BLOCK_BODY) {
-        block -= entry.scale;
-        entry = lm_block_load(block);
-    }
+    struct lm_block entry = lm_block_head(&block);
     if (entry.state == LM_BLOCK_FREE || lm_kinds[entry.kind].is_leaf) {
         return false;
     }

@@ -213,13 +213,9 @@ static bool block_was_moved(size_t block) {
 void lm_refer_scan(uintptr_t start, uintptr_t end) {
     while (start < end) {
         size_t block = lm_space_block_of(start);
-        struct lm_block entry = lm_block_load(block);
         uintptr_t stop = (uintptr_t)lm_space_address(block + 1);
+        struct lm_block entry = lm_block_head(&block);
         stop = stop < end ? stop : end;
-        if (entry.state == LM_BLOCK_BODY) {
-            block -= entry.scale;
-            entry = lm_block_load(block);
-        }
         const struct lm_kind *k = &lm_kinds[entry.kind];
         struct part part = {start, stop, entry.kind && k->type->is_exact};
         if (entry.state == LM_BLOCK_FREE || k->is_leaf || k->layout->mark ||

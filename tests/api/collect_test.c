@@ -311,6 +311,12 @@ static bool has_tracking(void) {
     return strcmp(loam_track_name(), "none") != 0;
 }
 
+// The pages are the system's to tell of, and do not count as written by their
+// type.
+static bool has_armed_pages(void) {
+    return has_tracking() && strcmp(loam_track_name(), "barrier") != 0;
+}
+
 static void a_minor_collection_is_one_where_there_are_generations(
     void **state) {
     (void)state;
@@ -414,7 +420,7 @@ static void old_pages_in_many_rows_keep_what_they_refer_to(void **state) {
     survivors_free(&list);
 }
 
-// What was learned while they rested is of no use to who asks for them.
+// Who asks for generations has them, whatever they rested for.
 static void generations_may_be_asked_for_while_they_rest(void **state) {
     (void)state;
     enum { OLD_PAGES = 1000, MINORS = 40 };
@@ -485,7 +491,8 @@ static void survivors_are_not_visited_until_they_are_written(void **state) {
     loam_collect_minor();
     struct loam_stats then = stats_now();
     size_t pages = COUNT * sizeof(struct census_node) / 4096;
-    if (has_tracking() && then.minor_count == first.minor_count + 1) {
+    if (has_armed_pages()) {
+        assert_int_equal(then.minor_count, first.minor_count + 1);
         assert_true(then.dirty_page_count - first.dirty_page_count < pages / 4);
     }
     struct census_node *node = census_list;
