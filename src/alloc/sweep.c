@@ -154,7 +154,9 @@ static void block_take(const struct lm_kind *k, struct lm_free_cells *cells) {
         uint64_t valid = lm_bits_valid(k->cell_count, i);
         uint64_t old = valid & ~cells->word[i];
         if (!lm_space.is_marking) {
-            pair[i][1 - live] = lm_space.is_sticky && cells->count ? old : 0;
+            bool is_kept = lm_space.is_sticky && cells->count > 0;
+            __atomic_store_n(&pair[i][1 - live], is_kept ? old : 0,
+                             __ATOMIC_RELAXED);
         }
         __atomic_store_n(&pair[i][live], valid, __ATOMIC_RELAXED);
     }
@@ -396,6 +398,31 @@ void lm_sweep_prepare(void) {
             // Which objects are old is of no interest to a collection of all.
             list_clean(k, &k->taken);
         }
+    }
+}
+
+// Blocks whose marks are cleared in a row while the kind's lock is held.
+#define SWEEP_AGES 256
+
+void lm_sweep_forget_ages(void) {
+    for (uint32_t kind = 1; kind < lm_kind_count(); kind++) {
+        struct lm_kind *k = &lm_kinds[kind];
+        lm_lock_acquire(&k->lock);
+        uint32_t b = k->cell_bytes ? k->taken.first : 0;
+        for (size_t i = 1; b; i++) {
+            for (unsigned word = 0; word < word_count(k); word++) {
+                __atomic_store_n(
+                    &lm_space.bits[b].pair[word][1 - lm_space.live], 0,
+                    __ATOMIC_RELAXED);
+            }
+            if (i % SWEEP_AGES == 0) {
+                // Blocks are only ever added, and at the end.
+                lm_lock_release(&k->lock);
+                lm_lock_acquire(&k->lock);
+            }
+            b = lm_space.next[b];
+        }
+        lm_lock_release(&k->lock);
     }
 }
 

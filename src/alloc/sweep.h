@@ -59,6 +59,10 @@ void lm_sweep_rest(void);
 // collection may mark. The program is stopped.
 void lm_sweep_prepare(void);
 
+// lm_sweep_forget_ages clears the marks of old objects. Beside the program, once
+// there are no generations (lm_space.is_sticky).
+void lm_sweep_forget_ages(void);
+
 // lm_sweep_forget_freed begins anew with lm_space.has_freed, before a marking
 // beside the program.
 void lm_sweep_forget_freed(void);

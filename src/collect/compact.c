@@ -221,21 +221,9 @@ static void pass_stops(struct pass *p) {
     }
 }
 
-// What is old and young is forgotten: pages are armed for another purpose now.
-static void stop_forget_ages(const struct lm_images *images, uint64_t began,
-                             void *unused) {
-    (void)images;
-    (void)began;
-    (void)unused;
-    lm_sweep_prepare();
-    lm_space.is_sticky = false;
-}
-
 static bool pass_begin(struct pass *p, unsigned percent) {
-    lm_sweep_rest(); // not in the stop that follows
-    if (lm_space.is_sticky && lm_cycle_pause(stop_forget_ages, NULL) == 0) {
-        return false;
-    }
+    lm_sweep_rest();
+    lm_cycle_forget_ages(); // pages are armed for another purpose now
     lm_sweep_large();
     lm_cycle_gate(); // a fork must find the lists in order
     p->event.sources = lm_evacuate_begin(percent);

@@ -55,6 +55,7 @@ static struct {
     uint64_t begun;          // of the last that was begun; atomic for readers
     enum lm_cycle_kind last; // run; guarded by the lock
     bool is_beside;          // marking beside the program; atomic
+    bool is_forgetting;      // what is old; changes under the gate
     uint32_t waiting;        // that want to collect; atomic
     struct lm_cycle_figures figures;
     lm_cycle_listener *listener;
@@ -154,7 +155,9 @@ bool lm_cycle_is_beside(void) {
 
 // ---- What all collections have in common ---------------------------------------
 
-static void cycle_stop(struct lm_cycle_event *event) {
+// Returns when the pause began: when the first thread was asked to stop, and not
+// before, when this one may have had to wait for a processor.
+static uint64_t cycle_stop(struct lm_cycle_event *event) {
     uint64_t ns = lm_world_stop();
     if (ns > event->stop_ns) {
         event->stop_ns = ns;
@@ -162,12 +165,12 @@ static void cycle_stop(struct lm_cycle_event *event) {
     if (lm_self) {
         lm_member_note(lm_self);
     }
+    return lm_clock_ns() - ns;
 }
 
 // The first stop of a collection; returns when it began.
 static uint64_t cycle_enter(struct lm_cycle_event *event) {
-    uint64_t began = lm_clock_ns();
-    cycle_stop(event);
+    uint64_t began = cycle_stop(event);
     lm_cache_retire_all();
     event->heap_before_bytes = lm_run_used() << LM_BLOCK_SHIFT;
     return began;
@@ -193,6 +196,38 @@ static void cycle_start(struct lm_cycle_event *event, uint64_t began) {
     if (cycle.on_pause) {
         cycle.on_pause(ns);
     }
+}
+
+static void cycle_pause(struct lm_cycle_event *event, void (*fn)(void)) {
+    lm_cycle_gate();
+    uint64_t began = cycle_stop(event);
+    fn();
+    cycle_start(event, began);
+    lm_cycle_ungate();
+}
+
+// With the program stopped: who takes a block from now on leaves it without marks.
+static void ages_end(void) {
+    lm_space.is_sticky = false;
+    cycle.is_forgetting = true;
+}
+
+// Beside the program, since there may be many young blocks: all that was allocated
+// since the last collection.
+static void ages_forget(struct lm_cycle_event *event) {
+    if (!lm_space.is_sticky) {
+        return;
+    }
+    cycle_pause(event, ages_end);
+    lm_sweep_forget_ages();
+    lm_cycle_gate();
+    cycle.is_forgetting = false;
+    lm_cycle_ungate();
+}
+
+void lm_cycle_forget_ages(void) {
+    struct lm_cycle_event event = {0};
+    ages_forget(&event);
 }
 
 static struct lm_pace_event cycle_count_live(struct lm_cycle_event *event,
@@ -294,7 +329,6 @@ static void beside_begin(const struct lm_images *images, void *argument) {
     uint64_t began = cycle_enter(event);
     cycle_attend(cycle.before);
     lm_sweep_prepare();
-    lm_space.is_sticky = false;
     lm_space.is_marking = true;
     lm_roots_mark(lm_team_begin(false), images);
     cycle_start(event, began);
@@ -312,14 +346,15 @@ struct beside {
     bool is_done;
 };
 
-// Of the pause target, for marking; the rest is for stopping and starting.
-static uint64_t beside_deadline(const struct beside *b, uint64_t began) {
+// Of the pause target, for marking; the rest is for stopping and starting. Where
+// stopping took longer there is time to mark all the same, or it was in vain.
+static uint64_t beside_deadline(const struct beside *b) {
     uint64_t gib = (lm_run_used() >> (30 - LM_BLOCK_SHIFT)) + 1;
     if (b->stops >= CYCLE_STOPS * gib || b->ns >= CYCLE_STOPS_NS * gib ||
         lm_marker_is_hurried()) {
         return 0;
     }
-    return began + lm_pace_target_ns() / 10 * 6;
+    return lm_clock_ns() + lm_pace_target_ns() / 10 * 6;
 }
 
 // What took as long as it took may have been all the time there was; what it led
@@ -377,10 +412,8 @@ static bool beside_is_all(struct beside *b, const struct lm_images *images,
 static void beside_stop(const struct lm_images *images, void *argument) {
     struct beside *b = argument;
     struct lm_cycle_event *event = b->event;
-    uint64_t began = lm_clock_ns();
-    uint64_t deadline = beside_deadline(b, began);
-    cycle_stop(event);
-    b->is_done = beside_is_all(b, images, deadline);
+    uint64_t began = cycle_stop(event);
+    b->is_done = beside_is_all(b, images, beside_deadline(b));
     b->late += b->block != 1;
     b->stops++;
     if (b->is_done) {
@@ -485,6 +518,7 @@ static bool beside_finish(struct lm_cycle_event *event, uint64_t began_ns) {
 
 static bool cycle_run_beside(struct lm_cycle_event *event) {
     lm_sweep_rest();
+    ages_forget(event);
     lm_sweep_forget_freed();
     lm_cycle_gate();
     bool ok = lm_image_hold(beside_begin, event);
@@ -554,15 +588,6 @@ static bool cycle_run(struct lm_cycle_event *event) {
                             event);
     lm_cycle_ungate();
     return ok;
-}
-
-static void cycle_pause(struct lm_cycle_event *event, void (*fn)(void)) {
-    lm_cycle_gate();
-    uint64_t began = lm_clock_ns();
-    cycle_stop(event);
-    fn();
-    cycle_start(event, began);
-    lm_cycle_ungate();
 }
 
 static void cycle_settle(struct lm_cycle_event *event) {
@@ -688,8 +713,7 @@ struct pause {
 static void pause_run(const struct lm_images *images, void *argument) {
     struct pause *p = argument;
     struct lm_cycle_event event = {0};
-    uint64_t began = lm_clock_ns();
-    cycle_stop(&event);
+    uint64_t began = cycle_stop(&event);
     lm_cache_retire_all();
     p->fn(images, began, p->argument);
     cycle_start(&event, began);
@@ -708,7 +732,7 @@ uint64_t lm_cycle_pause(lm_cycle_pause_fn *fn, void *argument) {
 static void cycle_abandon(void) {
     lm_sweep_forget_marks();
     lm_space.is_marking = lm_space.is_sticky = false;
-    cycle.is_beside = false;
+    cycle.is_beside = cycle.is_forgetting = false;
 }
 
 // Its only thread is this one, so nothing needs a stop.
@@ -735,7 +759,7 @@ void lm_cycle_fork_done(bool in_child) {
         cycle.figures.cpu_ns = 0;
         cycle.waiting = 0;
         cycle_settle_child();
-        if (lm_space.is_marking || lm_space.is_sticky) {
+        if (lm_space.is_marking || lm_space.is_sticky || cycle.is_forgetting) {
             cycle_abandon();
             lm_pace_forget();
         }

@@ -123,6 +123,10 @@ void lm_cycle_ungate(void);
 // find it, with all caches retired and nothing unswept.
 void lm_cycle_stopped(void (*fn)(void *), void *argument);
 
+// lm_cycle_forget_ages ends the generations, if there are any, until the next
+// collection of all. The caller holds collections off.
+void lm_cycle_forget_ages(void);
+
 // lm_cycle_is_awaited says whether somebody waits for a collection, which whoever
 // holds them off should let happen.
 bool lm_cycle_is_awaited(void);

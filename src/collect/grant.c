@@ -20,6 +20,7 @@
 #include "collect/pace.h"
 #include "heap/run.h"
 #include "life/settle.h"
+#include "mark/team.h"
 #include "os/thread.h"
 #include "world/stop.h"
 
@@ -61,7 +62,9 @@ static void grant_pace(struct lm_member *self) {
     }
     uint64_t ns = over / (slack / 8 + 1) * GRANT_NAP_NS;
     lm_member_retreat(self);
+    lm_team_lend();
     lm_thread_sleep(ns < GRANT_NAP_MAX_NS ? ns : GRANT_NAP_MAX_NS);
+    lm_team_reclaim();
     lm_member_resume(self);
 }
 

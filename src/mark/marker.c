@@ -744,24 +744,65 @@ LM_NO_SANITIZE static void picture_copy(struct picture *p, uintptr_t start,
 
 #define LINE_WORDS (LM_MARK_LINE_BYTES / WORD)
 
-// Asks for the bits of all that a line leads to: they come from memory all at
-// once, and not one after the other.
-static void line_ask(struct bounds in, const uintptr_t *words) {
-    for (size_t i = 0; i < LINE_WORDS; i++) {
-        uintptr_t offset = words[i] - in.base;
-        if (offset < in.bytes) {
-            size_t block = offset >> LM_BLOCK_SHIFT;
-            struct lm_block entry =
-                entry_load(&lm_space.block[block], __ATOMIC_RELAXED);
-            uint64_t inside = offset & (LM_BLOCK_BYTES - 1);
-            uint64_t cell = entry.state == LM_BLOCK_CELLS
-                                ? (inside * entry.scale) >> 32
-                                : 0;
-            __builtin_prefetch(&lm_space.bits[block].pair[cell / 64]);
-        }
+// The bit that says whether what a word of a line leads to is marked.
+struct asked {
+    const uint64_t *bits;
+    uint8_t bit;
+    uint8_t line;
+};
+
+// So many bits are asked for before the first is looked at: they come from memory
+// all at once, and not one after the other.
+#define ASKED_MAX (4 * LINE_WORDS)
+
+static uint32_t asked_clear(const struct asked *asked, size_t count) {
+    uint32_t lines = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t marks = __atomic_load_n(asked[i].bits, __ATOMIC_RELAXED);
+        lines |= (uint32_t)(~marks >> asked[i].bit & 1) << asked[i].line;
     }
+    return lines;
 }
 
+// Those of some lines that may lead to something not marked yet: of all others
+// nothing would be pushed. Not in a minor collection.
+static uint32_t lines_open(const struct view *v, const uintptr_t *words,
+                           uint32_t lines) {
+    struct asked asked[ASKED_MAX];
+    size_t count = 0;
+    uint32_t open = 0;
+    for (uint32_t rest = lines; rest; rest &= rest - 1) {
+        uint8_t line = (uint8_t)lm_bits_first(rest);
+        const uintptr_t *word = words + line * LINE_WORDS;
+        if (count + LINE_WORDS > ASKED_MAX) {
+            open |= asked_clear(asked, count);
+            count = 0;
+        }
+        for (size_t i = 0; i < LINE_WORDS; i++) {
+            uintptr_t offset = word[i] - v->in.base;
+            size_t block = offset >> LM_BLOCK_SHIFT;
+            if (offset >= v->in.bytes) {
+                continue;
+            }
+            struct lm_block entry =
+                entry_load(&v->block[block], __ATOMIC_ACQUIRE);
+            uint64_t cell =
+                ((offset & (LM_BLOCK_BYTES - 1)) * entry.scale) >> 32;
+            if (entry.state == LM_BLOCK_HEAD) {
+                cell = 0;
+            } else if (entry.state != LM_BLOCK_CELLS) {
+                open |= (uint32_t)1 << line;
+                continue;
+            }
+            asked[count] = (struct asked){v->bits[block][cell / 64],
+                                          (uint8_t)(cell % 64), line};
+            __builtin_prefetch(asked[count++].bits);
+        }
+    }
+    return open | asked_clear(asked, count);
+}
+
+// Whether all that a line leads to is an object.
 static bool line_is_settled(const struct view *v, const uintptr_t *words) {
     struct lm_object object;
     for (size_t i = 0; i < LINE_WORDS; i++) {
@@ -773,16 +814,13 @@ static bool line_is_settled(const struct view *v, const uintptr_t *words) {
     return true;
 }
 
-// Keeps the fingerprints of lines that have changed and will be scanned: of those
-// which lead to nothing but objects (lines.1).
+// Keeps the fingerprints of lines that have changed, where what has to be scanned
+// of them will be (lines.1).
 static void lines_keep(size_t block, const struct view *v,
-                       const uintptr_t *words, uint32_t changed,
+                       const uintptr_t *words, uint32_t changed, uint32_t open,
                        const uint64_t prints[LM_MARK_LINES]) {
-    uint32_t settled = 0;
-    for (uint32_t rest = changed; rest; rest &= rest - 1) {
-        line_ask(v->in, words + lm_bits_first(rest) * LINE_WORDS);
-    }
-    for (uint32_t rest = changed; rest; rest &= rest - 1) {
+    uint32_t settled = changed & ~open;
+    for (uint32_t rest = open; rest; rest &= rest - 1) {
         unsigned line = lm_bits_first(rest);
         if (line_is_settled(v, words + line * LINE_WORDS)) {
             settled |= (uint32_t)1 << line;
@@ -818,12 +856,13 @@ static size_t cells_rescan_changed(struct loam_marker *m, struct picture *p,
     uint64_t prints[LM_MARK_LINES];
     uint32_t changed = lm_lines_changed(p->block, words, marks, first, last,
                                         phase.is_concurrent ? prints : NULL);
+    const struct view v = view_get(m);
+    uint32_t open = lines_open(&v, words, changed);
     if (phase.is_concurrent) {
-        const struct view v = view_get(m);
-        lines_keep(p->block, &v, words, changed, prints);
+        lines_keep(p->block, &v, words, changed, open, prints);
     }
     size_t next = 0; // the first cell not yet scanned
-    for (uint32_t rest = changed; rest; rest &= rest - 1) {
+    for (uint32_t rest = open; rest; rest &= rest - 1) {
         size_t line = lm_bits_first(rest);
         size_t from = line * LM_MARK_LINE_BYTES / cell_bytes;
         size_t to = ((line + 1) * LM_MARK_LINE_BYTES - 1) / cell_bytes;
@@ -879,10 +918,11 @@ LM_NO_SANITIZE static size_t words_rescan_changed(struct loam_marker *m,
     uint32_t changed = lm_lines_changed(block, words, marks, first, last,
                                         phase.is_concurrent ? prints : NULL);
     const struct view v = view_get(m);
+    uint32_t open = lines_open(&v, words, changed);
     if (phase.is_concurrent) {
-        lines_keep(block, &v, words, changed, prints);
+        lines_keep(block, &v, words, changed, open, prints);
     }
-    for (uint32_t rest = changed; rest; rest &= rest - 1) {
+    for (uint32_t rest = open; rest; rest &= rest - 1) {
         size_t at = lm_bits_first(rest) * LINE_WORDS;
         for (size_t i = at; i < at + LINE_WORDS; i++) {
             word_scan_again(m, &v, words[i]);

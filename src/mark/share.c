@@ -48,6 +48,19 @@ void lm_share_begin(unsigned helpers) {
     lm_lock_release(&share.lock);
 }
 
+void lm_share_widen(unsigned helpers) {
+    lm_lock_acquire(&share.lock);
+    if (share.is_open && helpers > share.helpers) {
+        __atomic_add_fetch(&share.hungry, helpers - share.helpers,
+                           __ATOMIC_RELAXED);
+        share.helpers = helpers;
+        if (share.offer) {
+            share_ring(UINT_MAX);
+        }
+    }
+    lm_lock_release(&share.lock);
+}
+
 void lm_share_offer(struct lm_chunk *chunk) {
     lm_lock_acquire(&share.lock);
     chunk->next = share.offer;

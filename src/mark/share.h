@@ -20,6 +20,9 @@
 // caller may take part.
 void lm_share_begin(unsigned helpers);
 
+// lm_share_widen lets so many take part in the phase under way, if they are more.
+void lm_share_widen(unsigned helpers);
+
 // lm_share_offer puts a chunk on offer.
 void lm_share_offer(struct lm_chunk *chunk);
 

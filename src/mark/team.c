@@ -22,8 +22,10 @@
 static struct {
     struct loam_marker marker[LM_MARKERS_MAX]; // 0 is the collecting thread's
     unsigned wanted;                           // markers in all
-    unsigned started;                          // helpers running
+    unsigned started;       // helpers running; atomic for lm_team_lend
     unsigned beside;        // that may mark while the program runs
+    unsigned sleeping;      // threads that wait for marking; atomic
+    unsigned lent;          // the most of them in this marking; atomic
     bool is_minor;          // the marking under way
     uint64_t helper_cpu_ns; // atomic
 } team;
@@ -98,7 +100,7 @@ void lm_team_prepare(size_t heap_bytes) {
         if (!lm_thread_start(team_help, m, "loam-marker", false)) {
             return; // fewer helpers; the next collection tries again
         }
-        team.started++;
+        __atomic_store_n(&team.started, team.started + 1, __ATOMIC_RELAXED);
     }
 }
 
@@ -111,6 +113,7 @@ struct loam_marker *lm_team_begin(bool is_minor) {
     }
     struct loam_marker *mine = &team.marker[0];
     lm_marker_begin(mine, NULL); // the first slab always has one (chunk.1)
+    __atomic_store_n(&team.lent, 0, __ATOMIC_RELAXED);
     lm_marker_hurry(false);
     lm_marker_phase(is_minor, false, 0);
     team.is_minor = is_minor;
@@ -121,14 +124,32 @@ struct loam_marker *lm_team_marker(void) {
     return &team.marker[0];
 }
 
+// The helpers that may mark while the program runs.
+static unsigned team_beside(void) {
+    unsigned count =
+        team.beside + __atomic_load_n(&team.lent, __ATOMIC_RELAXED);
+    unsigned started = __atomic_load_n(&team.started, __ATOMIC_RELAXED);
+    return count < started ? count : started;
+}
+
+void lm_team_lend(void) {
+    unsigned sleeping = __atomic_add_fetch(&team.sleeping, 1, __ATOMIC_RELAXED);
+    if (sleeping > __atomic_load_n(&team.lent, __ATOMIC_RELAXED)) {
+        __atomic_store_n(&team.lent, sleeping, __ATOMIC_RELAXED);
+        lm_share_widen(team_beside());
+    }
+}
+
+void lm_team_reclaim(void) {
+    __atomic_sub_fetch(&team.sleeping, 1, __ATOMIC_RELAXED);
+}
+
 bool lm_team_drain(bool is_concurrent, uint64_t deadline_ns) {
     struct loam_marker *m = &team.marker[0];
     struct lm_chunk *chunk;
-    unsigned helpers = is_concurrent && team.started > team.beside
-                           ? team.beside
-                           : team.started;
+    unsigned helpers = is_concurrent ? team_beside() : team.started;
     lm_marker_phase(team.is_minor, is_concurrent, deadline_ns);
-    m->has_company = helpers > 0;
+    m->has_company = team.started > 0; // there may be more helpers soon
     // What was offered before may be taken from the beginning.
     m->is_parallel = is_concurrent || (helpers > 0 && lm_share_has_offer());
     lm_share_begin(helpers);
@@ -231,6 +252,6 @@ uint64_t lm_team_helper_cpu_ns(void) {
 void lm_team_fork_child(void) {
     lm_share_fork_child();
     lm_chunk_fork_child();
-    team.started = 0;
+    team.started = team.sleeping = 0;
     team.helper_cpu_ns = 0; // as the child's processor time begins
 }

@@ -34,9 +34,15 @@ size_t lm_team_lines(void);
 // deadline has passed, unless that is 0.
 bool lm_team_drain(bool is_concurrent, uint64_t deadline_ns);
 
+// lm_team_lend is for a thread of the program that sleeps until marking beside it
+// has caught up: as many helpers more as such threads sleep at a time take part,
+// on their processors, until the marking ends. Then lm_team_reclaim.
+void lm_team_lend(void);
+void lm_team_reclaim(void);
+
 // lm_team_complete marks all that is reachable from what the markers were given,
-// and more may be given then. lm_team_finish marks all that is reachable and fills in the figures of every
-// kind.
+// and more may be given then. lm_team_finish marks all that is reachable and fills
+// in the figures of every kind.
 void lm_team_complete(void);
 void lm_team_finish(void);
 
