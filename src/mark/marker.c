@@ -1072,7 +1072,8 @@ static void root_end(struct loam_marker *m, uintptr_t word) {
     if (word % 16 == 0 && lm_space_has(word - 1) &&
         lm_find_cell(word - 1, &object) && lm_kinds[object.kind].has_ends &&
         lm_kinds[object.kind].cell_bytes &&
-        object.start + lm_kinds[object.kind].cell_bytes == word) {
+        object.start + lm_kinds[object.kind].cell_bytes == word &&
+        (m->spill || !object_is_kept(&object))) {
         stack_push(m, word - 1);
     }
 }
@@ -1105,22 +1106,70 @@ void lm_marker_ambiguous(struct loam_marker *m, uintptr_t word) {
     root_end(m, word);
 }
 
-LM_NO_SANITIZE void lm_marker_range(struct loam_marker *m, uintptr_t start,
-                                    uintptr_t end, bool has_ends) {
-    start = lm_round_up(start, WORD);
-    uintptr_t base = lm_space.base;
-    uintptr_t mask = has_ends ? MARKER_ADDRESS_MASK : ~(uintptr_t)0;
-    // One more, for a pointer just past the last block.
-    size_t bytes = lm_space.bytes + 1;
-    for (; start + WORD <= end; start += WORD) {
-        uintptr_t word = *(const volatile uintptr_t *)start & mask; // NOLINT
-        if (word - base < bytes) {
-            lm_marker_root(m, word);
-            if (has_ends) {
-                root_end(m, word);
-            }
+// A root, and the bit that says whether what it leads to is kept already: so are
+// nearly all in each stop that may be the last one of a marking.
+struct root {
+    uintptr_t word;
+    const uint64_t *bits;
+    unsigned bit;
+};
+
+// So many bits are asked for before the first is looked at, as in lines_open.
+#define ROOTS_MAX 64
+
+static struct root root_ask(const struct view *v, uintptr_t word) {
+    static const uint64_t none = 0;
+    uintptr_t offset = word - v->in.base;
+    struct root root = {word, &none, 0};
+    if (offset >= v->in.bytes) {
+        return root;
+    }
+    size_t block = offset >> LM_BLOCK_SHIFT;
+    struct lm_block entry = entry_load(&v->block[block], __ATOMIC_ACQUIRE);
+    if (entry.state == LM_BLOCK_CELLS &&
+        (entry.flags & v->flag_mask) == v->flag_want) {
+        uint64_t cell = ((offset & (LM_BLOCK_BYTES - 1)) * entry.scale) >> 32;
+        root.bits = v->bits[block][cell / 64];
+        root.bit = cell % 64;
+        __builtin_prefetch(root.bits);
+    }
+    return root;
+}
+
+static void roots_push(struct loam_marker *m, const struct root *root,
+                       size_t count, bool has_ends) {
+    for (size_t i = 0; i < count; i++) {
+        uint64_t kept = __atomic_load_n(root[i].bits, __ATOMIC_RELAXED);
+        if (m->spill || !((kept >> root[i].bit) & 1)) {
+            lm_marker_root(m, root[i].word);
+        }
+        if (has_ends) {
+            root_make_room(m);
+            root_end(m, root[i].word);
         }
     }
+}
+
+LM_NO_SANITIZE void lm_marker_range(struct loam_marker *m, uintptr_t start,
+                                    uintptr_t end, bool has_ends) {
+    struct root root[ROOTS_MAX];
+    size_t count = 0;
+    const struct view v = view_get(m);
+    uintptr_t mask = has_ends ? MARKER_ADDRESS_MASK : ~(uintptr_t)0;
+    // One more, for a pointer just past the last block.
+    size_t bytes = v.in.bytes + 1;
+    start = lm_round_up(start, WORD);
+    for (; start + WORD <= end; start += WORD) {
+        uintptr_t word = *(const volatile uintptr_t *)start & mask; // NOLINT
+        if (word - v.in.base < bytes) {
+            root[count++] = root_ask(&v, word);
+        }
+        if (count == ROOTS_MAX) {
+            roots_push(m, root, count, has_ends);
+            count = 0;
+        }
+    }
+    roots_push(m, root, count, has_ends);
 }
 
 bool lm_marker_try(struct loam_marker *m, uintptr_t word) {

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -300,6 +301,83 @@ static void threads_of_the_parent_leave_nothing_in_the_child(void **state) {
     must(pthread_join(thread, NULL) == 0);
 }
 
+struct elder {
+    struct elder *next; // a young one
+    long value;
+};
+LOAM_TYPE(struct elder, next)
+
+static struct elder *elders[20000];
+static size_t elder_count; // of them, in use
+
+// The young ones take the holes between the old ones.
+static OWN_FRAME void elders_renew(void) {
+    for (size_t i = 0; i < elder_count; i++) {
+        elders[i]->next = loam_new(struct elder);
+        must(elders[i]->next != NULL);
+        elders[i]->next->value = (long)i;
+    }
+}
+
+static bool elders_are_well(void) {
+    for (size_t i = 0; i < elder_count; i++) {
+        if (elders[i]->value != -(long)i || elders[i]->next == NULL ||
+            elders[i]->next->value != (long)i) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void *collect_once(void *unused) {
+    loam_collect();
+    return unused;
+}
+
+// Whether the collector's thread is about it, as in even rounds, or another: a
+// marking beside the program begins with forgetting what is old.
+static void a_child_forked_amid_a_marking_keeps_what_is_young(void **state) {
+    (void)state;
+    enum loam_choice generations = loam_generations_get();
+    enum loam_choice concurrent = loam_concurrent_get();
+    struct chance chance = chance_start(8);
+    elder_count = place_scaled(COUNT_OF(elders));
+    loam_generations_set(LOAM_ON);
+    loam_concurrent_set(LOAM_ON);
+    for (size_t i = 0; i < elder_count; i++) {
+        elders[i] = loam_new(struct elder);
+        must(elders[i] != NULL);
+        elders[i]->value = -(long)i;
+        must(loam_new(struct elder) != NULL); // a hole
+    }
+    loam_collect();
+    for (size_t i = 0; i < place_scaled(60); i++) {
+        pthread_t thread;
+        elders_renew();
+        if (i % 2) {
+            must(pthread_create(&thread, NULL, collect_once, NULL) == 0);
+            usleep((useconds_t)chance_below(&chance, 1000));
+        }
+        pid_t child = fork();
+        if (child == 0) {
+            alarm(CHILD_TIMEOUT_S);
+            loam_concurrent_set(LOAM_OFF);
+            collect_clean();
+            for (size_t j = 0; j < elder_count; j++) {
+                must(loam_new(struct elder) != NULL); // where one has died
+            }
+            loam_verify();
+            _exit(elders_are_well() ? 7 : 1);
+        }
+        expect_child(child);
+        must(i % 2 == 0 || pthread_join(thread, NULL) == 0);
+        assert_true(elders_are_well());
+    }
+    memset(elders, 0, sizeof elders);
+    loam_generations_set(generations);
+    loam_concurrent_set(concurrent);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_child_has_a_heap_that_works),
@@ -311,6 +389,7 @@ int main(void) {
         cmocka_unit_test(any_thread_may_fork),
         cmocka_unit_test(fork_and_exec_leaves_the_heap_alone),
         cmocka_unit_test(threads_of_the_parent_leave_nothing_in_the_child),
+        cmocka_unit_test(a_child_forked_amid_a_marking_keeps_what_is_young),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
