@@ -136,17 +136,11 @@ uint32_t lm_lines_changed(size_t block, const uintptr_t *words,
     uint32_t changed = 0;
     for (unsigned i = first; i < last; i++) {
         uint32_t bit = (uint32_t)1 << i;
-        if (prints == NULL && !(known & bit)) {
+        prints[i] = line_print(words + i * LINE_WORDS, marks[i]);
+        if (!(known & bit) ||
+            prints[i] !=
+                __atomic_load_n(&lines.print[block][i], __ATOMIC_RELAXED)) {
             changed |= bit;
-            continue;
-        }
-        uint64_t print = line_print(words + i * LINE_WORDS, marks[i]);
-        if (!(known & bit) || print != __atomic_load_n(&lines.print[block][i],
-                                                       __ATOMIC_RELAXED)) {
-            changed |= bit;
-        }
-        if (prints) {
-            prints[i] = print;
         }
     }
     return changed;

@@ -2,10 +2,10 @@
 // mark/lines.h: which lines of a block have changed since they were scanned.
 //
 // The system tells of written pages, in which most of 4 KiB is as it was. So
-// when a written page is scanned beside the program, a fingerprint of each line
-// of 256 bytes is kept, of its words and of which objects on it were marked; and
-// next time only lines whose fingerprint has changed are scanned. It comes
-// close to a barrier's precision at the price of reading.
+// when a written page is scanned again, a fingerprint of each line of 256 bytes is
+// kept, of its words and of which objects on it were marked; and next time only
+// lines whose fingerprint has changed are scanned. It comes close to a barrier's
+// precision at the price of reading.
 
 #ifndef MARK_LINES_H
 #define MARK_LINES_H
@@ -31,8 +31,8 @@ void lm_lines_discard(void);
 // lm_lines_changed returns the lines of a block, a bit each, from first up to
 // last, that are not as they were when their fingerprint was kept, or have none.
 // `words` is what the block holds, or held a moment ago; marks says which objects
-// on each line are marked, and of which kind. Where prints is not NULL the new
-// fingerprints are put there, for lm_lines_keep.
+// on each line are marked, and of which kind. The new fingerprints are put into
+// prints, for lm_lines_keep.
 uint32_t lm_lines_changed(size_t block, const uintptr_t *words,
                           const uint64_t marks[LM_MARK_LINES], unsigned first,
                           unsigned last, uint64_t prints[LM_MARK_LINES]);

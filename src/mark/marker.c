@@ -854,13 +854,11 @@ static size_t cells_rescan_changed(struct loam_marker *m, struct picture *p,
         marks[i] = picture_line(p, i) | (uint64_t)(p->kind - lm_kinds) << 32;
     }
     uint64_t prints[LM_MARK_LINES];
-    uint32_t changed = lm_lines_changed(p->block, words, marks, first, last,
-                                        phase.is_concurrent ? prints : NULL);
+    uint32_t changed =
+        lm_lines_changed(p->block, words, marks, first, last, prints);
     const struct view v = view_get(m);
     uint32_t open = lines_open(&v, words, changed);
-    if (phase.is_concurrent) {
-        lines_keep(p->block, &v, words, changed, open, prints);
-    }
+    lines_keep(p->block, &v, words, changed, open, prints);
     size_t next = 0; // the first cell not yet scanned
     for (uint32_t rest = open; rest; rest &= rest - 1) {
         size_t line = lm_bits_first(rest);
@@ -915,13 +913,11 @@ LM_NO_SANITIZE static size_t words_rescan_changed(struct loam_marker *m,
         marks[i] = 1 | (uint64_t)(k - lm_kinds) << 32;
     }
     uint64_t prints[LM_MARK_LINES];
-    uint32_t changed = lm_lines_changed(block, words, marks, first, last,
-                                        phase.is_concurrent ? prints : NULL);
+    uint32_t changed =
+        lm_lines_changed(block, words, marks, first, last, prints);
     const struct view v = view_get(m);
     uint32_t open = lines_open(&v, words, changed);
-    if (phase.is_concurrent) {
-        lines_keep(block, &v, words, changed, open, prints);
-    }
+    lines_keep(block, &v, words, changed, open, prints);
     for (uint32_t rest = open; rest; rest &= rest - 1) {
         size_t at = lm_bits_first(rest) * LINE_WORDS;
         for (size_t i = at; i < at + LINE_WORDS; i++) {
