@@ -744,7 +744,28 @@ LM_NO_SANITIZE static void picture_copy(struct picture *p, uintptr_t start,
 
 #define LINE_WORDS (LM_MARK_LINE_BYTES / WORD)
 
-// The bit that says whether what a word of a line leads to is marked.
+// Where it is said whether what an offset into the range leads to is marked, asked
+// for from memory; NULL where that takes a closer look.
+static inline const uint64_t *mark_ask(const struct view *v, uintptr_t offset,
+                                       uint8_t *bit) {
+    size_t block = offset >> LM_BLOCK_SHIFT;
+    struct lm_block entry = entry_load(&v->block[block], __ATOMIC_ACQUIRE);
+    uint64_t cell = ((offset & (LM_BLOCK_BYTES - 1)) * entry.scale) >> 32;
+    if (entry.state == LM_BLOCK_HEAD) {
+        cell = 0;
+    } else if (entry.state != LM_BLOCK_CELLS) {
+        return NULL;
+    }
+    if ((entry.flags & v->flag_mask) != v->flag_want) {
+        return NULL;
+    }
+    const uint64_t *bits = v->bits[block][cell / 64];
+    __builtin_prefetch(bits);
+    *bit = cell % 64;
+    return bits;
+}
+
+// What says whether what a word of a line leads to is marked.
 struct asked {
     const uint64_t *bits;
     uint8_t bit;
@@ -780,23 +801,16 @@ static uint32_t lines_open(const struct view *v, const uintptr_t *words,
         }
         for (size_t i = 0; i < LINE_WORDS; i++) {
             uintptr_t offset = word[i] - v->in.base;
-            size_t block = offset >> LM_BLOCK_SHIFT;
+            uint8_t bit = 0;
             if (offset >= v->in.bytes) {
                 continue;
             }
-            struct lm_block entry =
-                entry_load(&v->block[block], __ATOMIC_ACQUIRE);
-            uint64_t cell =
-                ((offset & (LM_BLOCK_BYTES - 1)) * entry.scale) >> 32;
-            if (entry.state == LM_BLOCK_HEAD) {
-                cell = 0;
-            } else if (entry.state != LM_BLOCK_CELLS) {
+            const uint64_t *bits = mark_ask(v, offset, &bit);
+            if (bits) {
+                asked[count++] = (struct asked){bits, bit, line};
+            } else {
                 open |= (uint32_t)1 << line;
-                continue;
             }
-            asked[count] = (struct asked){v->bits[block][cell / 64],
-                                          (uint8_t)(cell % 64), line};
-            __builtin_prefetch(asked[count++].bits);
         }
     }
     return open | asked_clear(asked, count);
@@ -1102,32 +1116,22 @@ void lm_marker_ambiguous(struct loam_marker *m, uintptr_t word) {
     root_end(m, word);
 }
 
-// A root, and the bit that says whether what it leads to is kept already: so are
-// nearly all in each stop that may be the last one of a marking.
+// A root, and what says whether that is kept already which it leads to, as nearly
+// all is in each stop that may be the last one of a marking; or NULL.
 struct root {
     uintptr_t word;
     const uint64_t *bits;
-    unsigned bit;
+    uint8_t bit;
 };
 
 // So many bits are asked for before the first is looked at, as in lines_open.
 #define ROOTS_MAX 64
 
 static struct root root_ask(const struct view *v, uintptr_t word) {
-    static const uint64_t none = 0;
+    struct root root = {word, NULL, 0};
     uintptr_t offset = word - v->in.base;
-    struct root root = {word, &none, 0};
-    if (offset >= v->in.bytes) {
-        return root;
-    }
-    size_t block = offset >> LM_BLOCK_SHIFT;
-    struct lm_block entry = entry_load(&v->block[block], __ATOMIC_ACQUIRE);
-    if (entry.state == LM_BLOCK_CELLS &&
-        (entry.flags & v->flag_mask) == v->flag_want) {
-        uint64_t cell = ((offset & (LM_BLOCK_BYTES - 1)) * entry.scale) >> 32;
-        root.bits = v->bits[block][cell / 64];
-        root.bit = cell % 64;
-        __builtin_prefetch(root.bits);
+    if (offset < v->in.bytes) {
+        root.bits = mark_ask(v, offset, &root.bit);
     }
     return root;
 }
@@ -1135,7 +1139,8 @@ static struct root root_ask(const struct view *v, uintptr_t word) {
 static void roots_push(struct loam_marker *m, const struct root *root,
                        size_t count, bool has_ends) {
     for (size_t i = 0; i < count; i++) {
-        uint64_t kept = __atomic_load_n(root[i].bits, __ATOMIC_RELAXED);
+        const uint64_t *bits = root[i].bits;
+        uint64_t kept = bits ? __atomic_load_n(bits, __ATOMIC_RELAXED) : 0;
         if (m->spill || !((kept >> root[i].bit) & 1)) {
             lm_marker_root(m, root[i].word);
         }

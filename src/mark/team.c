@@ -153,6 +153,9 @@ bool lm_team_drain(bool is_concurrent, uint64_t deadline_ns) {
     // What was offered before may be taken from the beginning.
     m->is_parallel = is_concurrent || (helpers > 0 && lm_share_has_offer());
     lm_share_begin(helpers);
+    if (is_concurrent) {
+        lm_share_widen(team_beside()); // lent since they were counted
+    }
     lm_marker_drain(m);
     for (;;) {
         // Asked once: to steal and find nothing is to quit as well.

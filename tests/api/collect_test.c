@@ -596,32 +596,6 @@ static void a_requested_collection_marks_beside_the_program(void **state) {
     loam_concurrent_set(before);
 }
 
-// In each stop that may be the last all static data is looked at. When all that it
-// leads to was looked at again no stop was the last one, until they had taken two
-// seconds in all: of which there is a five-hundredth now.
-static void a_marking_ends_soon_with_much_static_data(void **state) {
-    (void)state;
-    enum { COUNT = 100000, TIMES = 3 };
-    static struct census_node *nodes[COUNT];
-    enum loam_choice before = loam_concurrent_get();
-    loam_concurrent_set(LOAM_ON);
-    for (size_t i = 0; i < COUNT; i++) {
-        nodes[i] = loam_new(struct census_node);
-        assert_non_null(nodes[i]);
-        nodes[i]->next = loam_new(struct census_node);
-    }
-    uint64_t first = stats_now().pause_total_ns;
-    for (size_t i = 0; i < TIMES; i++) {
-        nodes[i * 100] = loam_new(struct census_node);
-        nodes[i * 200] = nodes[i * 300 + 1];
-        loam_collect();
-    }
-    assert_true(stats_now().pause_total_ns - first < TIMES * 500000000u);
-    loam_verify();
-    memset(nodes, 0, sizeof nodes);
-    loam_concurrent_set(before);
-}
-
 static void every_collection_is_of_some_kind(void **state) {
     (void)state;
     struct loam_stats s = stats_now();
@@ -678,7 +652,6 @@ int main(void) {
         cmocka_unit_test(holes_are_used_before_memory_is_refused),
         cmocka_unit_test(without_generations_the_next_collections_are_full),
         cmocka_unit_test(a_requested_collection_marks_beside_the_program),
-        cmocka_unit_test(a_marking_ends_soon_with_much_static_data),
         cmocka_unit_test(every_collection_is_of_some_kind),
         cmocka_unit_test(choices_and_the_pause_target_are_read_back),
         cmocka_unit_test(the_version_is_that_of_the_headers_text),

@@ -329,18 +329,21 @@ static bool elders_are_well(void) {
     return true;
 }
 
-static void *collect_once(void *unused) {
+static void *collect_once(void *barrier) {
+    pthread_barrier_wait(barrier);
     loam_collect();
-    return unused;
+    return NULL;
 }
 
-// Whether the collector's thread is about it, as in even rounds, or another: a
-// marking beside the program begins with forgetting what is old.
+// A marking beside the program begins with forgetting what is old. Forked before
+// it, in the middle and after it.
 static void a_child_forked_amid_a_marking_keeps_what_is_young(void **state) {
     (void)state;
     enum loam_choice generations = loam_generations_get();
     enum loam_choice concurrent = loam_concurrent_get();
     struct chance chance = chance_start(8);
+    pthread_barrier_t barrier;
+    must(pthread_barrier_init(&barrier, NULL, 2) == 0);
     elder_count = place_scaled(COUNT_OF(elders));
     loam_generations_set(LOAM_ON);
     loam_concurrent_set(LOAM_ON);
@@ -354,9 +357,10 @@ static void a_child_forked_amid_a_marking_keeps_what_is_young(void **state) {
     for (size_t i = 0; i < place_scaled(60); i++) {
         pthread_t thread;
         elders_renew();
-        if (i % 2) {
-            must(pthread_create(&thread, NULL, collect_once, NULL) == 0);
-            usleep((useconds_t)chance_below(&chance, 1000));
+        must(pthread_create(&thread, NULL, collect_once, &barrier) == 0);
+        pthread_barrier_wait(&barrier);
+        for (size_t j = chance_below(&chance, elder_count); j > 0; j--) {
+            must(loam_new(struct elder) != NULL); // while it goes on
         }
         pid_t child = fork();
         if (child == 0) {
@@ -370,9 +374,10 @@ static void a_child_forked_amid_a_marking_keeps_what_is_young(void **state) {
             _exit(elders_are_well() ? 7 : 1);
         }
         expect_child(child);
-        must(i % 2 == 0 || pthread_join(thread, NULL) == 0);
+        must(pthread_join(thread, NULL) == 0);
         assert_true(elders_are_well());
     }
+    pthread_barrier_destroy(&barrier);
     memset(elders, 0, sizeof elders);
     loam_generations_set(generations);
     loam_concurrent_set(concurrent);
