@@ -190,20 +190,22 @@ static unsigned block_clean(const struct lm_kind *k, uint32_t block) {
     return count;
 }
 
-// With generations a block with fewer free cells than this part of all is left
-// alone: each minor collection would look at all the old objects of a young block.
-#define SWEEP_SPARSE 4
+// With generations a block with few free cells is left alone: each minor collection
+// would look at all the old objects of a young block. First those are taken of
+// which so many quarters are free, then those with fewer; less than a quarter is
+// not worth it.
+#define SWEEP_QUARTERS 3
 
-// And so many such blocks are met before there may be none: nobody can stop a
+// So many blocks with less are met before there may be none: nobody can stop a
 // thread meanwhile.
-#define SWEEP_MOST_DENSE 64
+#define SWEEP_MOST_DENSE 256
 
 static bool kind_is_choosy(const struct lm_kind *k) {
     return lm_space.is_sticky && !k->is_leaf;
 }
 
 static bool count_is_sparse(const struct lm_kind *k, unsigned count) {
-    return (k->cell_count - count) * SWEEP_SPARSE >= k->cell_count;
+    return (k->cell_count - count) * 4 >= k->cell_count * k->wanted_quarters;
 }
 
 // Puts a block where one belongs that has been swept; *is_freed says whether that
@@ -226,24 +228,37 @@ static void block_sort(struct lm_kind *k, uint32_t block, bool *is_freed) {
 
 // ---- Taking --------------------------------------------------------------------
 
+static bool list_is_sparse(const struct lm_kind *k,
+                           const struct lm_block_list *list) {
+    return list->first && count_is_sparse(k, block_count(k, list->first));
+}
+
+// When there are no more blocks as sparse as wanted, all are gone through again for
+// less. False when that is not worth it.
+static bool kind_want_less(struct lm_kind *k) {
+    if (k->wanted_quarters <= 1) {
+        return false;
+    }
+    k->wanted_quarters--;
+    list_splice(&k->unswept, &k->partial);
+    return true;
+}
+
 // A block with enough free cells, those of the last minor collection first: they
 // are in the cache. Others are swept on the way.
 static uint32_t kind_pop_sparse(struct lm_kind *k) {
-    uint32_t block = 0;
     bool is_freed;
     for (unsigned i = 0; i < SWEEP_MOST_DENSE && !sweep_is_held_now(); i++) {
-        block = list_pop(&k->unswept);
-        if (block == 0 || count_is_sparse(k, block_count(k, block))) {
+        if (list_is_sparse(k, &k->unswept)) {
+            return list_pop(&k->unswept);
+        }
+        if (k->unswept.first) {
+            block_sort(k, list_pop(&k->unswept), &is_freed);
+        } else if (list_is_sparse(k, &k->partial) || !kind_want_less(k)) {
             break;
         }
-        block_sort(k, block, &is_freed);
-        block = 0;
     }
-    if (block == 0 && k->partial.first &&
-        count_is_sparse(k, block_count(k, k->partial.first))) {
-        block = list_pop(&k->partial);
-    }
-    return block;
+    return list_is_sparse(k, &k->partial) ? list_pop(&k->partial) : 0;
 }
 
 static uint32_t kind_pop(struct lm_kind *k) {
@@ -436,6 +451,7 @@ void lm_sweep_begin(void) {
     for (uint32_t kind = 1; kind < lm_kind_count(); kind++) {
         struct lm_kind *k = &lm_kinds[kind];
         if (k->cell_bytes) {
+            k->wanted_quarters = SWEEP_QUARTERS;
             list_splice(&k->unswept, &k->partial);
             list_splice(&k->unswept, &k->taken);
             list_splice(&k->unswept, &k->full);

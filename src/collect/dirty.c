@@ -327,7 +327,7 @@ static void row_rescan_old(struct row_walk *walk, uintptr_t start,
 }
 
 static void young_rescan(void *marker, uint32_t block) {
-    lm_marker_rescan_young(marker, block);
+    lm_marker_young(marker, block);
 }
 
 // The rows of old pages that were last found written, so that the way through a

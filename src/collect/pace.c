@@ -42,13 +42,12 @@
 
 // Generations are tried where a minor collection should free a byte at less than
 // this part of the price of a collection of all, given up when three of them in a
-// row have freed it at more than the whole of it, and tried again after so many of
-// those, twice as many each time, unless so many minor ones in a row have paid.
+// row have freed it at more than the whole of it, and tried again when collections
+// of all have cost so many times what those did: so trying costs a share of that,
+// whatever the heap and however often it fails.
 #define PACE_PRICE 2
 #define PACE_MISSES 3
-#define PACE_RETRY 4
-#define PACE_HITS 16
-#define PACE_RETRY_MAX 64
+#define PACE_TRIAL 16
 
 // What visiting a written page costs a minor collection: between half of that and
 // twice as much where it was measured.
@@ -69,15 +68,12 @@ static struct {
     bool has_rate;       // that was measured, and not in a stop
     bool is_tight;       // a limit leaves no time to mark beside the program
     unsigned misses;     // minor collections in a row that freed little
-    unsigned rest;       // full collections until generations are tried again
-    unsigned retry;      // how many that was the last time
-    uint64_t full_price; // of a collection of all, in ns for a page freed
-    bool is_quiet;       // little was written during the last marking
-    unsigned hits;       // minor collections in a row that paid
-    // What generations rest for: a price; that what was young lived on, until the
-    // next collection of all tells whether it did after that.
-    enum { REST_PRICE, REST_YOUNG_LIVED, REST_ALL_LIVED } rest_for;
-    uint64_t minor_price; // in ns for a page freed, that they rest for; 0: none
+    bool has_paid;       // one of them has, since the last collection of all
+    uint64_t trial_ns;   // what the misses cost
+    uint64_t rest_ns; // what collections of all are to cost until the next try
+    uint64_t full_price;  // of a collection of all, in ns for a page freed
+    uint64_t full_ns;     // and of all of the last one
+    bool is_quiet;        // little was written during the last marking
     size_t nursery_bytes; // allocated between minor collections
     bool is_generational;
     bool is_begun; // there has been a collection
@@ -196,33 +192,11 @@ static bool pace_is_quiet_now(const struct lm_pace_event *e, uint64_t since_ns,
     return price * PACE_PRICE < pace.full_price;
 }
 
-// Whether most of what was allocated since the last collection has died.
-static bool pace_has_died(size_t live, size_t spent) {
-    size_t kept = live > pace.live_bytes ? live - pace.live_bytes : 0;
-    return kept < spent / 2;
-}
-
-// Whether what generations rest for is past: a program that only grew lets go now,
-// or collections of all have become so much dearer, the more the oftener
-// generations have failed. What died between two collections of all but outlived
-// the minor ones will do so again.
-static bool pace_has_changed(bool has_died) {
-    if (pace.rest_for == REST_YOUNG_LIVED) {
-        pace.rest_for = has_died ? REST_PRICE : REST_ALL_LIVED;
-        return false;
-    }
-    if (pace.rest_for == REST_ALL_LIVED) {
-        return has_died;
-    }
-    uint64_t times = 1 + pace.retry / PACE_RETRY;
-    return pace.minor_price != 0 && pace.full_price > pace.minor_price * times;
-}
-
 static bool pace_wants_generations(void) {
     return pace_generations() != LM_OFF && lm_track_rung() != LM_TRACK_AUTO &&
            lm_dirty_may_open() &&
            (pace_generations() == LM_ON ||
-            (pace.rest == 0 && pace.live_bytes >= LM_NURSERY_BYTES / 4 &&
+            (pace.rest_ns == 0 && pace.live_bytes >= LM_NURSERY_BYTES / 4 &&
              pace.growth_bytes >= LM_NURSERY_BYTES / 4 && pace.is_quiet &&
              !lm_room_gives_way()));
 }
@@ -270,26 +244,23 @@ void lm_pace_after(const struct lm_pace_event *e) {
     lm_room_spend(spent, e->cpu_ns);
     lm_room_after(e->used_bytes, pace.live_bytes + spent, e->was_full);
     pace_adapt(now - e->cost_ns, now);
-    bool has_died = pace_has_died(e->live_bytes, spent);
     pace.live_bytes = pace.full_bytes = e->live_bytes;
     if (e->mark_ns > 100000 && (e->is_beside || !pace.has_rate)) {
         pace.mark_rate = e->live_bytes / (e->mark_ns / 1000) * 1000000;
         pace.has_rate = e->is_beside;
     }
-    pace.rest -= pace.rest > 0;
+    pace.rest_ns -= pace.rest_ns < e->cost_ns ? pace.rest_ns : e->cost_ns;
+    pace.full_ns = e->cost_ns;
     pace.budget_bytes = pace.growth_bytes = pace_budget(e->live_bytes);
     pace.full_price =
         e->cost_ns / ((pace.growth_bytes >> LM_PAGE_SHIFT) + 1) + 1;
-    if (pace.rest > 0 && pace_has_changed(has_died)) {
-        pace.rest = 0;
-        // It was another program that they failed.
-        pace.retry = pace.rest_for == REST_ALL_LIVED ? 0 : pace.retry;
-    }
     pace.is_quiet = pace_is_quiet_now(e, since, spent);
+    pace.has_paid = false;
+    pace.misses = 0;
+    pace.trial_ns = 0;
     bool was_generational = pace.is_generational;
     pace.is_generational = pace_wants_generations();
     if (!was_generational) { // a fair trial
-        pace.hits = 0;
         if (pace.nursery_bytes < LM_NURSERY_BYTES / 8) {
             pace.nursery_bytes = LM_NURSERY_BYTES / 8;
         }
@@ -319,32 +290,27 @@ size_t lm_pace_minor_pages(void) {
                : 2 * lm_pace_target_ns() / PACE_COLD_PAGE_NS;
 }
 
-static void pace_rest(bool has_lived, uint64_t price) {
+// Ends generations for a while. Until the next collection of all there is what they
+// would have let become old, of which so much is spent.
+static void pace_rest(uint64_t trial_ns, size_t spent) {
     pace.is_generational = false;
-    pace.rest_for = has_lived ? REST_YOUNG_LIVED : REST_PRICE;
-    pace.minor_price = has_lived ? 0 : price;
-    pace.retry = pace.retry ? pace.retry * 2 : PACE_RETRY;
-    pace.retry = pace.retry < PACE_RETRY_MAX ? pace.retry : PACE_RETRY_MAX;
-    pace.rest = pace.retry;
-    pace.misses = 0;
-}
-
-void lm_pace_give_up(void) {
-    bool has_paid = pace.hits > 0;
-    pace_rest(false, 0);
-    if (has_paid) { // so it was this one alone
-        pace.rest = 1;
-        pace.retry = PACE_RETRY;
-    }
-    // What generations would have let become old until then.
-    size_t old = pace.live_bytes - pace.full_bytes;
-    size_t spent = pace_spent() + (pace.live_bytes > pace.full_bytes ? old : 0);
+    pace.rest_ns = trial_ns * PACE_TRIAL;
+    spent += pace.live_bytes > pace.full_bytes
+                 ? pace.live_bytes - pace.full_bytes
+                 : 0;
     pace.budget_bytes =
         pace.growth_bytes > spent ? pace.growth_bytes - spent : 0;
     pace.budget_bytes = pace.budget_bytes > PACE_LEAST_BYTES ? pace.budget_bytes
                                                              : PACE_LEAST_BYTES;
     pace_set();
     lm_budget_set_low(lm_pace_is_concurrent() ? pace.budget_bytes / 2 : 0);
+}
+
+void lm_pace_give_up(void) {
+    // To look for what was written costs next to nothing, but the program has
+    // paid for each page of it. If one has paid before, it was this one alone.
+    pace_rest(pace.has_paid ? 0 : pace.trial_ns + pace.full_ns / 4,
+              pace_spent());
 }
 
 void lm_pace_after_minor(const struct lm_pace_event *e) {
@@ -357,10 +323,12 @@ void lm_pace_after_minor(const struct lm_pace_event *e) {
     uint64_t price = e->cost_ns / (freed + 1);
     bool is_miss = price > pace.full_price;
     pace.misses = is_miss ? pace.misses + 1 : 0;
-    pace.hits = is_miss ? 0 : pace.hits + 1;
-    pace.retry = pace.hits < PACE_HITS ? pace.retry : 0;
+    pace.trial_ns = is_miss ? pace.trial_ns + e->cost_ns : 0;
+    pace.has_paid |= !is_miss;
+    pace.ended_ns = lm_clock_ns();
     if (pace.misses >= PACE_MISSES && pace_generations() != LM_ON) {
-        pace_rest(kept >= spent / 2, price); // one of all is next
+        pace_rest(pace.trial_ns, 0);
+        return;
     }
     // As large as can be collected in the time for a pause, but for the look for
     // what was written, which takes as long for a smaller one.
@@ -375,7 +343,6 @@ void lm_pace_after_minor(const struct lm_pace_event *e) {
     pace_nursery();
     pace_set();
     lm_budget_set_low(0);
-    pace.ended_ns = lm_clock_ns();
 }
 
 void lm_pace_forget(void) {

@@ -47,9 +47,11 @@
 #define MARKER_SLICE ((uintptr_t)1 << 63)
 
 // One with the second highest is a row of pages to scan again: bits 0 to 39 are
-// the first, counted from the start of the heap's range, bits 40 to 47 how many.
+// the first, counted from the start of the heap's range, bits 40 to 47 how many. Bit
+// 61 says that they are of a young block.
 #define MARKER_PAGES ((uintptr_t)1 << 62)
 #define MARKER_PAGES_SHIFT 40
+#define MARKER_YOUNG ((uintptr_t)1 << 61)
 
 // So many pages make work worth giving away, and not too long to leave.
 #define MARKER_PAGES_EACH 16
@@ -564,7 +566,7 @@ LM_NO_SANITIZE static inline void edge_follow(struct loam_marker *m,
 }
 
 static size_t pages_rescan(struct loam_marker *m, uintptr_t start,
-                           uintptr_t end);
+                           uintptr_t end, bool is_young);
 
 // An entry that is no word. True when it took long enough to look at the clock.
 static __attribute__((noinline)) bool entry_scan(struct loam_marker *m,
@@ -575,9 +577,11 @@ static __attribute__((noinline)) bool entry_scan(struct loam_marker *m,
         return false;
     }
     uintptr_t page = entry & (((uintptr_t)1 << MARKER_PAGES_SHIFT) - 1);
-    uintptr_t count = (entry & ~MARKER_PAGES) >> MARKER_PAGES_SHIFT;
+    uintptr_t count =
+        (entry & ~(MARKER_PAGES | MARKER_YOUNG)) >> MARKER_PAGES_SHIFT;
     uintptr_t start = in.base + (page << LM_PAGE_SHIFT);
-    m->line_count += pages_rescan(m, start, start + (count << LM_PAGE_SHIFT));
+    m->line_count += pages_rescan(m, start, start + (count << LM_PAGE_SHIFT),
+                                  (entry & MARKER_YOUNG) != 0);
     return true;
 }
 
@@ -995,10 +999,11 @@ static size_t run_rescan(struct loam_marker *m, size_t block,
     return lines;
 }
 
-// Scans again, in [start, end), what this phase keeps. Returns how many lines it
-// took.
+// Scans again, in [start, end), what this phase keeps: in a minor collection that
+// of young blocks or that of all others, since those are not looked for page by
+// page. Returns how many lines it took.
 static size_t pages_rescan(struct loam_marker *m, uintptr_t start,
-                           uintptr_t end) {
+                           uintptr_t end, bool is_young) {
     size_t lines = 0;
     while (start < end) {
         size_t block = lm_space_block_of(start);
@@ -1011,10 +1016,9 @@ static size_t pages_rescan(struct loam_marker *m, uintptr_t start,
             stop = (uintptr_t)lm_space_address(block + blocks);
             stop = stop < end ? stop : end;
         }
-        // Young blocks of a minor collection are not looked for page by page.
-        bool is_wanted = entry.state != LM_BLOCK_FREE &&
-                         !lm_kinds[entry.kind].is_leaf &&
-                         !(phase.is_minor && lm_block_is_young(entry));
+        bool is_wanted =
+            entry.state != LM_BLOCK_FREE && !lm_kinds[entry.kind].is_leaf &&
+            !(phase.is_minor && lm_block_is_young(entry) != is_young);
         if (is_wanted && is_cells) {
             lines += cells_rescan(m, block, entry, start, stop);
         } else if (is_wanted && entry.state == LM_BLOCK_HEAD &&
@@ -1036,15 +1040,17 @@ static bool block_has_kept(size_t block) {
     return lm_space_has_bits(block, block_side(entry));
 }
 
-static void pages_push(struct loam_marker *m, uintptr_t start, uintptr_t end) {
+static void pages_push(struct loam_marker *m, uintptr_t start, uintptr_t end,
+                       bool is_young) {
     uintptr_t page = (start - lm_space.base) >> LM_PAGE_SHIFT;
     uintptr_t count = (end - start) >> LM_PAGE_SHIFT;
     if (m->top == m->limit && !stack_grow(m)) {
         m->has_lost = false; // nothing is: it is done at once
-        m->line_count += pages_rescan(m, start, end);
+        m->line_count += pages_rescan(m, start, end, is_young);
         return;
     }
-    *m->top++ = MARKER_PAGES | count << MARKER_PAGES_SHIFT | page;
+    *m->top++ = MARKER_PAGES | (is_young ? MARKER_YOUNG : 0) |
+                count << MARKER_PAGES_SHIFT | page;
 }
 
 void lm_marker_pages(struct loam_marker *m, uintptr_t start, uintptr_t end) {
@@ -1057,7 +1063,7 @@ void lm_marker_pages(struct loam_marker *m, uintptr_t start, uintptr_t end) {
         if (from < stop &&
             (!is_wanted || next == end ||
              stop - from >= MARKER_PAGES_EACH << LM_PAGE_SHIFT)) {
-            pages_push(m, from, stop);
+            pages_push(m, from, stop, false);
             from = stop;
         }
         from = is_wanted ? from : next;
@@ -1065,9 +1071,9 @@ void lm_marker_pages(struct loam_marker *m, uintptr_t start, uintptr_t end) {
     }
 }
 
-void lm_marker_rescan_young(struct loam_marker *m, uint32_t block) {
+void lm_marker_young(struct loam_marker *m, uint32_t block) {
     uintptr_t start = (uintptr_t)lm_space_address(block);
-    cells_rescan(m, block, lm_block_load(block), start, start + LM_BLOCK_BYTES);
+    pages_push(m, start, start + LM_BLOCK_BYTES, true);
 }
 
 // ---- Roots ---------------------------------------------------------------------

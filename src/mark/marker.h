@@ -103,9 +103,9 @@ bool lm_marker_is_leaving(void);
 // which are objects that are marked, or old.
 void lm_marker_pages(struct loam_marker *m, uintptr_t start, uintptr_t end);
 
-// lm_marker_rescan_young scans again the old objects of a block that has young
-// ones too.
-void lm_marker_rescan_young(struct loam_marker *m, uint32_t block);
+// lm_marker_young puts on the stack that the old objects of a block that has young
+// ones, too, are to be scanned again.
+void lm_marker_young(struct loam_marker *m, uint32_t block);
 
 // lm_marker_try adds a word; false when there is no room, and then it is not
 // there.
