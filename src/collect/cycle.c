@@ -24,10 +24,12 @@
 #include "world/roots.h"
 #include "world/stop.h"
 
-// Rounds over written pages before the program is stopped for the last of them,
-// and how few lines of them are not worth another.
-#define CYCLE_ROUNDS 6
+// Rounds over written pages before the program is stopped for the last of them, how
+// few lines of them are not worth another, and how many rounds may find hardly fewer
+// than the one before: one alone may have waited for a processor.
+#define CYCLE_ROUNDS 12
 #define CYCLE_FEW_LINES 512
+#define CYCLE_SLOW_ROUNDS 3
 
 // So many short stops are tried, or for so long in all, for each GiB of heap, before
 // the last one takes as long as it takes: to stop a thousand threads alone takes
@@ -440,10 +442,11 @@ static bool beside_round(size_t *old_pages) {
     return lm_team_drain(true, 0);
 }
 
-// Marks until little is left for the last stop: as long as each round finds
-// clearly fewer changes than the one before.
+// Marks until little is left for the last stop: as long as rounds find clearly fewer
+// changes than those before.
 static void beside_mark(struct lm_cycle_event *event) {
     size_t before = SIZE_MAX;
+    unsigned slow = 0;
     size_t pages;
     lm_lines_begin();
     beside_ahead(true);
@@ -453,7 +456,8 @@ static void beside_mark(struct lm_cycle_event *event) {
         ok = beside_round(&pages);
         size_t lines = lm_team_lines();
         event->first_pages = event->rounds++ ? event->first_pages : pages;
-        if (lines <= CYCLE_FEW_LINES || lines / 3 >= before / 4) {
+        slow += lines / 3 >= before / 4;
+        if (lines <= CYCLE_FEW_LINES || slow == CYCLE_SLOW_ROUNDS) {
             break;
         }
         before = lines;
