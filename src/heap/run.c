@@ -47,7 +47,7 @@ static struct {
     size_t clean_count;    // free and clean blocks below the end
     size_t returned_bytes; // in all
     size_t warm_bytes;     // of the range, touched by lm_run_warm
-    uint64_t warm_ns;      // that takes for a huge page, on average
+    uint64_t warm_ns;      // that took for a huge page, at most, of late
     void (*on_cold)(void);
     size_t ceiling; // blocks, 0: none; atomic
 } run_pool;
@@ -241,15 +241,13 @@ static bool run_wants_huge(void) {
 
 // Whether the program's own first touch may be of a huge page. Where clearing
 // one takes longer than a pause (on virtual machines whose host has to find the
-// memory first it was 4 ms) a large heap gets huge pages only where the
-// collector has touched them in time, and small ones elsewhere.
+// memory first it was 4 ms) the heap gets huge pages only where the collector has
+// touched them in time, and small ones elsewhere.
 #define RUN_SLOW_NS 1000000u
-#define RUN_SLOW_FROM_BYTES ((size_t)128 << 20)
 
 static bool run_may_be_huge(void) {
-    return run_wants_huge() && (lm_settings.huge_pages == LM_ON ||
-                                lm_space.bytes < RUN_SLOW_FROM_BYTES ||
-                                run_pool.warm_ns < RUN_SLOW_NS);
+    return run_wants_huge() &&
+           (lm_settings.huge_pages == LM_ON || run_pool.warm_ns < RUN_SLOW_NS);
 }
 
 // How far ahead of the used part memory is touched: a sixteenth of it.
@@ -296,6 +294,13 @@ static size_t run_warm_end(size_t *from) {
     return to;
 }
 
+// The host of a virtual machine has some pages at hand and not others: the slowest of
+// late counts, and is forgotten slowly.
+static void run_time(uint64_t ns) {
+    uint64_t late = run_pool.warm_ns - run_pool.warm_ns / 16;
+    run_pool.warm_ns = ns > late ? ns : late;
+}
+
 void lm_run_warm(void) {
     size_t from = 0;
     lm_lock_acquire(&run_pool.lock);
@@ -309,8 +314,10 @@ void lm_run_warm(void) {
                            LM_COMMIT_BYTES);
         uint64_t ns = lm_clock_ns() - began;
         lm_lock_acquire(&run_pool.lock);
-        run_pool.warm_ns =
-            run_pool.warm_ns ? (3 * run_pool.warm_ns + ns) / 4 : ns;
+        // What the program has been in meanwhile tells nothing.
+        if (from >= lm_space.bytes) {
+            run_time(ns);
+        }
         if (run_pool.warm_bytes < from + LM_COMMIT_BYTES) {
             run_pool.warm_bytes = from + LM_COMMIT_BYTES;
         }
