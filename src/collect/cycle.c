@@ -16,6 +16,7 @@
 #include "life/garbage.h"
 #include "life/settle.h"
 #include "mark/lines.h"
+#include "mark/phase.h"
 #include "mark/team.h"
 #include "os/clock.h"
 #include "os/image.h"
@@ -353,7 +354,7 @@ struct beside {
 static uint64_t beside_deadline(const struct beside *b) {
     uint64_t gib = (lm_run_used() >> (30 - LM_BLOCK_SHIFT)) + 1;
     if (b->stops >= CYCLE_STOPS * gib || b->ns >= CYCLE_STOPS_NS * gib ||
-        lm_marker_is_hurried()) {
+        lm_phase_is_hurried()) {
         return 0;
     }
     return lm_clock_ns() + lm_pace_target_ns() / 10 * 6;
@@ -370,7 +371,7 @@ static uint64_t beside_least(uint64_t deadline_ns) {
 // of them were written.
 static bool beside_is_rooted(const struct lm_images *images,
                              uint64_t deadline_ns) {
-    lm_marker_phase(false, false, 0);
+    lm_phase_set(false, false, 0);
     lm_roots_mark(lm_team_marker(), images);
     lm_settle_roots(lm_team_marker(), false);
     return lm_team_drain(false, beside_least(deadline_ns));
@@ -385,7 +386,7 @@ static bool beside_visit(struct beside *b, bool is_concurrent,
     bool is_drained = lm_team_drain(is_concurrent, deadline_ns);
     bool is_end = false;
     while (is_drained && !is_end) {
-        lm_marker_phase(false, is_concurrent, 0);
+        lm_phase_set(false, is_concurrent, 0);
         is_end = lm_dirty_visit_some(lm_team_marker(), &b->pages, &b->block,
                                      CYCLE_VISIT_PAGES);
         is_drained = lm_team_drain(
@@ -431,13 +432,13 @@ static void beside_stop(const struct lm_images *images, void *argument) {
 
 // Gives the marker what lives because of records and maps.
 static void beside_ahead(bool is_first) {
-    lm_marker_phase(false, true, 0);
+    lm_phase_set(false, true, 0);
     lm_settle_ahead(lm_team_marker(), is_first);
 }
 
 // Arms what is written, and scans it again.
 static bool beside_round(size_t *old_pages) {
-    lm_marker_phase(false, true, 0);
+    lm_phase_set(false, true, 0);
     *old_pages = lm_dirty_visit_all(lm_team_marker());
     return lm_team_drain(true, 0);
 }
@@ -514,7 +515,7 @@ static bool beside_finish(struct lm_cycle_event *event, uint64_t began_ns) {
         uint64_t until = lm_clock_ns() + beside_interval(&b);
         beside_visit(&b, true, until);
         uint64_t now = lm_clock_ns();
-        if (now < until && !lm_marker_is_hurried()) {
+        if (now < until && !lm_phase_is_hurried()) {
             lm_thread_sleep(until - now);
         }
     }
@@ -651,7 +652,7 @@ bool lm_cycle_collect(enum lm_cycle_kind kind, enum lm_cause cause,
                       uint64_t seen) {
     struct lm_cycle_event event = {.cause = cause};
     if (lm_cycle_is_beside()) {
-        lm_marker_hurry(true); // the rest in a stop: somebody waits
+        lm_phase_hurry(true); // the rest in a stop: somebody waits
     }
     __atomic_add_fetch(&cycle.waiting, 1, __ATOMIC_RELAXED);
     lm_cycle_hold();

@@ -11,6 +11,7 @@
 #include "heap/kind.h"
 #include "heap/run.h"
 #include "heap/space.h"
+#include "mark/rescan.h"
 #include "os/clock.h"
 #include "os/memory.h"
 #include "os/track.h"
@@ -255,7 +256,7 @@ void lm_dirty_disarm_empty(void) {
 // ---- Visiting --------------------------------------------------------------------
 
 static void row_rescan(struct row_walk *walk, uintptr_t start, uintptr_t end) {
-    lm_marker_pages(walk->marker, start, end);
+    lm_rescan_pages(walk->marker, start, end);
 }
 
 bool lm_dirty_visit_some(struct loam_marker *m, size_t *pages, size_t *block,
@@ -319,7 +320,7 @@ bool lm_dirty_each(lm_dirty_fn *fn, void *argument, size_t *block,
 
 static void row_rescan_old(struct row_walk *walk, uintptr_t start,
                            uintptr_t end) {
-    lm_marker_pages(walk->marker, start, end);
+    lm_rescan_pages(walk->marker, start, end);
     if (walk->is_told && walk->arms > 0) {
         lm_track_arm(start, end);
         walk->arms--;
@@ -327,7 +328,7 @@ static void row_rescan_old(struct row_walk *walk, uintptr_t start,
 }
 
 static void young_rescan(void *marker, uint32_t block) {
-    lm_marker_young(marker, block);
+    lm_rescan_young(marker, block);
 }
 
 // The rows of old pages that were last found written, so that the way through a

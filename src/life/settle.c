@@ -17,6 +17,8 @@
 #include "life/record.h"
 #include "life/release.h"
 #include "life/stranded.h"
+#include "mark/phase.h"
+#include "mark/scan.h"
 #include "mark/team.h"
 #include "os/clock.h"
 #include "os/lock.h"
@@ -452,13 +454,13 @@ bool lm_settle_some(void) {
 }
 
 bool lm_settle_needs_stop(void) {
-    return lm_settle_is_under_way() && lm_marker_has_lost();
+    return lm_settle_is_under_way() && lm_scan_has_lost();
 }
 
 void lm_settle_stopped(void) {
     struct loam_marker *m = lm_team_begin_after();
     m->on_mark = lm_map_on_mark();
-    lm_marker_phase_stopped();
+    lm_phase_set_stopped();
     bool has_lost = true;
     while (has_lost && stage_now() == STAGE_ORDER) {
         settle.cursor = settle.ordered.first;
@@ -466,7 +468,7 @@ void lm_settle_stopped(void) {
             lm_marker_drain(m);
         }
         lm_marker_drain(m);
-        has_lost = lm_marker_has_lost();
+        has_lost = lm_scan_has_lost();
         lm_marker_recover(m);
     }
     lm_marker_recover(m);

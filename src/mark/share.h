@@ -45,7 +45,7 @@ bool lm_share_is_hungry(void);
 struct lm_chunk *lm_share_join(void);
 
 // lm_share_quit says that the caller is busy no more, though work may be left:
-// when lm_marker_is_leaving.
+// when lm_phase_is_leaving.
 void lm_share_quit(void);
 
 // lm_share_leave says that a helper that joined touches nothing any more.

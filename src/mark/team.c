@@ -7,6 +7,7 @@
 #include "base/settings.h"
 #include "heap/kind.h"
 #include "heap/space.h"
+#include "mark/phase.h"
 #include "mark/share.h"
 #include "os/clock.h"
 #include "os/thread.h"
@@ -75,7 +76,7 @@ static void *team_help(void *argument) {
             lm_marker_begin(m, chunk);
             lm_marker_drain(m);
             team_drop(m);
-            if (lm_marker_is_leaving()) {
+            if (lm_phase_is_leaving()) {
                 lm_share_quit();
                 break;
             }
@@ -114,8 +115,8 @@ struct loam_marker *lm_team_begin(bool is_minor) {
     struct loam_marker *mine = &team.marker[0];
     lm_marker_begin(mine, NULL); // the first slab always has one (chunk.1)
     __atomic_store_n(&team.lent, 0, __ATOMIC_RELAXED);
-    lm_marker_hurry(false);
-    lm_marker_phase(is_minor, false, 0);
+    lm_phase_hurry(false);
+    lm_phase_set(is_minor, false, 0);
     team.is_minor = is_minor;
     return mine;
 }
@@ -148,7 +149,7 @@ bool lm_team_drain(bool is_concurrent, uint64_t deadline_ns) {
     struct loam_marker *m = &team.marker[0];
     struct lm_chunk *chunk;
     unsigned helpers = is_concurrent ? team_beside() : team.started;
-    lm_marker_phase(team.is_minor, is_concurrent, deadline_ns);
+    lm_phase_set(team.is_minor, is_concurrent, deadline_ns);
     m->has_company = team.started > 0; // there may be more helpers soon
     // What was offered before may be taken from the beginning.
     m->is_parallel = is_concurrent || (helpers > 0 && lm_share_has_offer());
@@ -159,7 +160,7 @@ bool lm_team_drain(bool is_concurrent, uint64_t deadline_ns) {
     lm_marker_drain(m);
     for (;;) {
         // Asked once: to steal and find nothing is to quit as well.
-        if (lm_marker_is_leaving()) {
+        if (lm_phase_is_leaving()) {
             lm_share_quit();
             break;
         }
@@ -173,7 +174,7 @@ bool lm_team_drain(bool is_concurrent, uint64_t deadline_ns) {
     }
     lm_share_end();
     m->has_company = m->is_parallel = false;
-    return !lm_marker_is_leaving();
+    return !lm_phase_is_leaving();
 }
 
 // Until here the figures are those of the last collection: somebody may ask while
@@ -211,7 +212,7 @@ void lm_team_finish(void) {
 struct loam_marker *lm_team_begin_after(void) {
     struct loam_marker *mine = &team.marker[0];
     lm_marker_begin(mine, NULL);
-    lm_marker_phase_after();
+    lm_phase_set_after();
     return mine;
 }
 

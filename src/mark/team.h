@@ -47,7 +47,7 @@ void lm_team_complete(void);
 void lm_team_finish(void);
 
 // lm_team_begin_after opens a marking after a collection of all; see
-// lm_marker_phase_after. lm_team_drain_after marks what the marker was given, on
+// lm_phase_set_after. lm_team_drain_after marks what the marker was given, on
 // the calling thread alone, and lm_team_end_after ends it.
 struct loam_marker *lm_team_begin_after(void);
 void lm_team_drain_after(void);
