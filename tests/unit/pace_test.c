@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+// pace_test.c: when generations are tried, and what is young then.
+
+#include "collect/pace.h"
+
+#include "alloc/budget.h"
+#include "heap/space.h"
+#include "os/track.h"
+
+#include <loam.h>
+#include <string.h>
+
+#include "support/framework.h"
+
+struct node {
+    struct node *next;
+    long value[3];
+};
+LOAM_TYPE(struct node, next)
+
+#define MIB ((size_t)1 << 20)
+#define MS UINT64_C(1000000)
+
+// What a program of 100 MiB pays whose collections of all take that long.
+static struct lm_pace_event full_of(uint64_t cost_ns) {
+    return (struct lm_pace_event){.live_bytes = 100 * MIB,
+                                  .used_bytes = 110 * MIB,
+                                  .cpu_ns = cost_ns,
+                                  .cost_ns = cost_ns,
+                                  .mark_ns = cost_ns,
+                                  .is_beside = true};
+}
+
+static bool has_generations(void) {
+    loam_collect();
+    return strcmp(loam_track_name(), "kernel") == 0 ||
+           strcmp(loam_track_name(), "mprotect") == 0;
+}
+
+// Each failed try was followed by a collection of all at once: a program that only
+// grew had one of them after every few MiB.
+static void a_failed_try_of_generations_costs_no_budget(void **state) {
+    (void)state;
+    if (!has_generations()) {
+        skip(); // Writes cannot be tracked here.
+    }
+    struct lm_pace_event full = full_of(50 * MS);
+    lm_pace_after(&full);
+    assert_true(lm_pace_is_generational());
+    struct lm_pace_event minor = {.live_bytes = 100 * MIB, .cost_ns = 200 * MS};
+    for (int i = 0; i < 3; i++) {
+        assert_true(lm_pace_is_generational());
+        minor.live_bytes += MIB; // all of it lived
+        lm_pace_after_minor(&minor);
+    }
+    assert_false(lm_pace_is_generational());
+    assert_true(lm_pace_wants_full());
+    assert_in_range(lm_budget_left(), 40 * MIB, 88 * MIB); // not of a nursery
+    lm_pace_init();
+}
+
+// They rested for 4 collections of all, then 8, up to 64, however little the try had
+// cost, and however much those took.
+static void generations_rest_for_what_trying_cost(void **state) {
+    (void)state;
+    if (!has_generations()) {
+        skip(); // Writes cannot be tracked here.
+    }
+    struct lm_pace_event full = full_of(50 * MS);
+    lm_pace_after(&full);
+    struct lm_pace_event minor = {.live_bytes = 103 * MIB, .cost_ns = 20 * MS};
+    for (int i = 0; i < 3; i++) {
+        lm_pace_after_minor(&minor);
+    }
+    // 60 ms were in vain; 16 times that takes 20 collections of 50 ms.
+    for (int i = 0; i < 19; i++) {
+        assert_false(lm_pace_is_generational());
+        lm_pace_after(&full);
+    }
+    assert_false(lm_pace_is_generational());
+    lm_pace_after(&full);
+    assert_true(lm_pace_is_generational());
+    // And one that takes long pays for a try at once.
+    for (int i = 0; i < 3; i++) {
+        lm_pace_after_minor(&minor);
+    }
+    assert_false(lm_pace_is_generational());
+    full = full_of(1000 * MS);
+    lm_pace_after(&full);
+    assert_true(lm_pace_is_generational());
+    lm_pace_init();
+}
+
+// Blocks with many old objects are looked at in each minor collection, so those with
+// few come first, wherever they lie.
+static struct node *old[3000]; // static data, where it is looked for
+
+static void sparse_blocks_are_young_first(void **state) {
+    (void)state;
+    if (!has_generations()) {
+        skip(); // Writes cannot be tracked here.
+    }
+    enum loam_choice before = loam_generations_get();
+    loam_generations_set(LOAM_ON);
+    for (size_t i = 0; i < COUNT_OF(old); i++) {
+        old[i] = loam_new(struct node);
+        assert_non_null(old[i]);
+    }
+    // Of most blocks three eighths go, of every fourth seven.
+    for (size_t i = 0; i < COUNT_OF(old); i++) {
+        size_t block = lm_space_block_of((uintptr_t)old[i]);
+        bool is_sparse = block % 4 == 2;
+        if (is_sparse ? i % 8 != 0 : i % 8 < 3) {
+            old[i] = NULL;
+        }
+    }
+    loam_collect();
+    assert_true(lm_space.is_sticky);
+    // One block's worth, from the middle of which no other has been begun.
+    for (int i = 0; i < 100; i++) {
+        const struct node *young = loam_new(struct node);
+        assert_non_null(young);
+        assert_int_equal(lm_space_block_of((uintptr_t)young) % 4, 2);
+    }
+    loam_verify();
+    memset(old, 0, sizeof old);
+    loam_generations_set(before);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_failed_try_of_generations_costs_no_budget),
+        cmocka_unit_test(generations_rest_for_what_trying_cost),
+        cmocka_unit_test(sparse_blocks_are_young_first),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
