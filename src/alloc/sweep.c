@@ -205,7 +205,8 @@ static bool kind_is_choosy(const struct lm_kind *k) {
 }
 
 static bool count_is_sparse(const struct lm_kind *k, unsigned count) {
-    return (k->cell_count - count) * 4 >= k->cell_count * k->wanted_quarters;
+    unsigned quarters = SWEEP_QUARTERS - k->fewer_quarters;
+    return (k->cell_count - count) * 4 >= k->cell_count * quarters;
 }
 
 // Puts a block where one belongs that has been swept; *is_freed says whether that
@@ -236,10 +237,10 @@ static bool list_is_sparse(const struct lm_kind *k,
 // When there are no more blocks as sparse as wanted, all are gone through again for
 // less. False when that is not worth it.
 static bool kind_want_less(struct lm_kind *k) {
-    if (k->wanted_quarters <= 1) {
+    if (k->fewer_quarters == SWEEP_QUARTERS - 1) {
         return false;
     }
-    k->wanted_quarters--;
+    k->fewer_quarters++;
     list_splice(&k->unswept, &k->partial);
     return true;
 }
@@ -451,7 +452,7 @@ void lm_sweep_begin(void) {
     for (uint32_t kind = 1; kind < lm_kind_count(); kind++) {
         struct lm_kind *k = &lm_kinds[kind];
         if (k->cell_bytes) {
-            k->wanted_quarters = SWEEP_QUARTERS;
+            k->fewer_quarters = 0;
             list_splice(&k->unswept, &k->partial);
             list_splice(&k->unswept, &k->taken);
             list_splice(&k->unswept, &k->full);

@@ -51,10 +51,10 @@ struct __attribute__((aligned(LM_LINE_BYTES))) lm_kind {
     bool has_ends;       // a pointer one past the end is likely: all but
                          // single objects of a described type
     uint8_t size_class;
-    uint8_t
-        wanted_quarters; // of a block to be free: see alloc/sweep.c; guarded by
-                         // the lock
-    uint32_t scale;      // see struct lm_block
+    // So many fewer quarters of a block have to be free than at first: see
+    // alloc/sweep.c. Guarded by the lock.
+    uint8_t fewer_quarters;
+    uint32_t scale; // see struct lm_block
     const struct loam_type *type;
 
     // Each block of the kind is in one of four lists. Guarded by the lock.
