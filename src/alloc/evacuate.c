@@ -213,6 +213,19 @@ uint32_t lm_evacuate_begin(unsigned percent) {
     return count;
 }
 
+// How many blocks of a list have at most so many objects, and how many those are.
+static size_t list_weigh(const struct lm_kind *k,
+                         const struct lm_block_list *list, size_t most,
+                         size_t *live) {
+    size_t blocks = 0;
+    for (uint32_t b = list->first; b; b = lm_space.next[b]) {
+        uint32_t count = block_count_live(b, k);
+        blocks += count <= most;
+        *live += count <= most ? count : 0;
+    }
+    return blocks;
+}
+
 // An estimate that needs no table: as if all objects of a kind came together.
 size_t lm_evacuate_gain(unsigned percent) {
     size_t gain = 0;
@@ -222,14 +235,10 @@ size_t lm_evacuate_gain(unsigned percent) {
             continue;
         }
         size_t most = k->cell_count * (size_t)percent / 100;
-        size_t blocks = 0;
         size_t live = 0;
         lm_lock_acquire(&k->lock);
-        for (uint32_t b = k->partial.first; b; b = lm_space.next[b]) {
-            uint32_t count = block_count_live(b, k);
-            blocks += count <= most;
-            live += count <= most ? count : 0;
-        }
+        size_t blocks = list_weigh(k, &k->partial, most, &live) +
+                        list_weigh(k, &k->passed, most, &live);
         lm_lock_release(&k->lock);
         gain += blocks - (live + k->cell_count - 1) / k->cell_count;
     }

@@ -34,12 +34,6 @@ static void list_append(struct lm_block_list *list, uint32_t block) {
     list->last = block;
 }
 
-static void list_prepend(struct lm_block_list *list, uint32_t block) {
-    lm_space.next[block] = list->first;
-    list->last = list->first ? list->last : block;
-    list->first = block;
-}
-
 static uint32_t list_pop(struct lm_block_list *list) {
     uint32_t block = list->first;
     if (block) {
@@ -210,15 +204,16 @@ static bool count_is_sparse(const struct lm_kind *k, unsigned count) {
 }
 
 // Puts a block where one belongs that has been swept; *is_freed says whether that
-// is the pool. Who is choosy finds sparse blocks first. With the kind's lock.
+// is the pool. With the kind's lock.
 static void block_sort(struct lm_kind *k, uint32_t block, bool *is_freed) {
     unsigned count = block_clean(k, block);
     *is_freed = count == 0;
     if (count == k->cell_count) {
         block_set_taken(block, false);
         list_append(&k->full, block);
-    } else if (count > 0 && kind_is_choosy(k) && count_is_sparse(k, count)) {
-        list_prepend(&k->partial, block);
+    } else if (count > 0 && kind_is_choosy(k)) {
+        list_append(count_is_sparse(k, count) ? &k->partial : &k->passed,
+                    block);
     } else if (count > 0) {
         list_append(&k->partial, block);
     } else {
@@ -234,14 +229,14 @@ static bool list_is_sparse(const struct lm_kind *k,
     return list->first && count_is_sparse(k, block_count(k, list->first));
 }
 
-// When there are no more blocks as sparse as wanted, all are gone through again for
-// less. False when that is not worth it.
+// When there are no more blocks as sparse as wanted, those that were passed over are
+// gone through again for less. False when that is not worth it.
 static bool kind_want_less(struct lm_kind *k) {
     if (k->fewer_quarters == SWEEP_QUARTERS - 1) {
         return false;
     }
     k->fewer_quarters++;
-    list_splice(&k->unswept, &k->partial);
+    list_splice(&k->partial, &k->passed);
     return true;
 }
 
@@ -255,7 +250,11 @@ static uint32_t kind_pop_sparse(struct lm_kind *k) {
         }
         if (k->unswept.first) {
             block_sort(k, list_pop(&k->unswept), &is_freed);
-        } else if (list_is_sparse(k, &k->partial) || !kind_want_less(k)) {
+        } else if (list_is_sparse(k, &k->partial)) {
+            break;
+        } else if (k->partial.first) {
+            list_append(&k->passed, list_pop(&k->partial));
+        } else if (!kind_want_less(k)) {
             break;
         }
     }
@@ -264,6 +263,7 @@ static uint32_t kind_pop_sparse(struct lm_kind *k) {
 
 static uint32_t kind_pop(struct lm_kind *k) {
     uint32_t block = list_pop(&k->partial);
+    block = block ? block : list_pop(&k->passed);
     return block || sweep_is_held_now() ? block : list_pop(&k->unswept);
 }
 
@@ -438,6 +438,7 @@ void lm_sweep_forget_ages(void) {
             }
             b = lm_space.next[b];
         }
+        list_splice(&k->partial, &k->passed); // nobody is choosy any more
         lm_lock_release(&k->lock);
     }
 }
@@ -454,6 +455,7 @@ void lm_sweep_begin(void) {
         if (k->cell_bytes) {
             k->fewer_quarters = 0;
             list_splice(&k->unswept, &k->partial);
+            list_splice(&k->unswept, &k->passed);
             list_splice(&k->unswept, &k->taken);
             list_splice(&k->unswept, &k->full);
         }
@@ -489,7 +491,7 @@ static void kind_promote(struct lm_kind *k, void (*on_settled)(uint32_t)) {
         if (k->is_leaf || count_is_sparse(k, count)) {
             list_append(&young, block);
         } else {
-            list_append(count < k->cell_count ? &k->partial : &k->full, block);
+            list_append(count < k->cell_count ? &k->passed : &k->full, block);
             on_settled(block);
         }
     }

@@ -74,6 +74,7 @@ static void verify_lists(size_t listed) {
         if (k->cell_bytes) {
             VERIFY(k->unswept.first == 0, "sweep.5 all has been swept");
             in_lists += list_count(&k->partial, kind);
+            in_lists += list_count(&k->passed, kind);
             in_lists += list_count(&k->full, kind);
         }
         in_lists += list_count(&k->taken, kind);

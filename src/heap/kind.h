@@ -57,10 +57,11 @@ struct __attribute__((aligned(LM_LINE_BYTES))) lm_kind {
     uint32_t scale; // see struct lm_block
     const struct loam_type *type;
 
-    // Each block of the kind is in one of four lists. Guarded by the lock.
+    // Each block of the kind is in one of five lists. Guarded by the lock.
     struct lm_lock lock;
     struct lm_block_list unswept; // as the last collection left them
     struct lm_block_list partial; // swept, with free cells
+    struct lm_block_list passed;  // the same, with fewer than are wanted now
     struct lm_block_list taken;   // since the last collection, their free cells
                                   // given to threads; of a large kind: all of
                                   // them, linked both ways, newest first

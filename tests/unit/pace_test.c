@@ -4,6 +4,7 @@
 #include "collect/pace.h"
 
 #include "alloc/budget.h"
+#include "alloc/sweep.h"
 #include "heap/kind.h"
 #include "heap/space.h"
 #include "os/track.h"
@@ -96,13 +97,7 @@ static void generations_rest_for_what_trying_cost(void **state) {
 // few come first, wherever they lie.
 static struct node *old[3000]; // static data, where it is looked for
 
-static void sparse_blocks_are_young_first(void **state) {
-    (void)state;
-    if (!has_generations()) {
-        skip(); // Writes cannot be tracked here.
-    }
-    enum loam_choice before = loam_generations_get();
-    loam_generations_set(LOAM_ON);
+static void blocks_make(void) {
     for (size_t i = 0; i < COUNT_OF(old); i++) {
         old[i] = loam_new(struct node);
         assert_non_null(old[i]);
@@ -117,12 +112,48 @@ static void sparse_blocks_are_young_first(void **state) {
     }
     loam_collect();
     assert_true(lm_space.is_sticky);
+}
+
+static void sparse_blocks_are_young_first(void **state) {
+    (void)state;
+    if (!has_generations()) {
+        skip(); // Writes cannot be tracked here.
+    }
+    enum loam_choice before = loam_generations_get();
+    loam_generations_set(LOAM_ON);
+    blocks_make();
     // One block's worth, from the middle of which no other has been begun.
     for (int i = 0; i < 100; i++) {
         const struct node *young = loam_new(struct node);
         assert_non_null(young);
         assert_int_equal(lm_space_block_of((uintptr_t)young) % 4, 2);
     }
+    loam_verify();
+    memset(old, 0, sizeof old);
+    loam_generations_set(before);
+}
+
+// They were put back among those that are not, where a marking that had just swept
+// all met them.
+static void blocks_passed_over_stay_swept(void **state) {
+    (void)state;
+    if (!has_generations()) {
+        skip(); // Writes cannot be tracked here.
+    }
+    enum loam_choice before = loam_generations_get();
+    loam_generations_set(LOAM_ON);
+    blocks_make();
+    const struct node *node = loam_new(struct node);
+    assert_non_null(node);
+    const struct lm_kind *k =
+        &lm_kinds[lm_block_load(lm_space_block_of((uintptr_t)node)).kind];
+    lm_sweep_rest();
+    assert_int_equal(k->fewer_quarters, 0);
+    for (size_t i = 0; k->fewer_quarters == 0; i++) {
+        assert_in_range(i, 0, 3 * COUNT_OF(old));
+        assert_non_null(loam_new(struct node));
+    }
+    assert_int_equal(k->unswept.first, 0);
     loam_verify();
     memset(old, 0, sizeof old);
     loam_generations_set(before);
@@ -170,6 +201,7 @@ int main(void) {
         cmocka_unit_test(a_failed_try_of_generations_costs_no_budget),
         cmocka_unit_test(generations_rest_for_what_trying_cost),
         cmocka_unit_test(sparse_blocks_are_young_first),
+        cmocka_unit_test(blocks_passed_over_stay_swept),
         cmocka_unit_test(full_blocks_are_left_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
