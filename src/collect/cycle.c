@@ -25,12 +25,11 @@
 #include "world/roots.h"
 #include "world/stop.h"
 
-// Rounds over written pages before the program is stopped for the last of them, how
-// few lines of them are not worth another, and how many rounds may find hardly fewer
-// than the one before: one alone may have waited for a processor.
+// Rounds over written pages before the program is stopped for the last of them, and
+// how few changed lines are not worth another. Nor is one that has found more than
+// half as many as the one before: stops get further at less cost.
 #define CYCLE_ROUNDS 12
 #define CYCLE_FEW_LINES 512
-#define CYCLE_SLOW_ROUNDS 3
 
 // So many short stops are tried, or for so long in all, for each GiB of heap, before
 // the last one takes as long as it takes: to stop a thousand threads alone takes
@@ -42,10 +41,9 @@
 // Written pages that are armed at a time in and between short stops.
 #define CYCLE_VISIT_PAGES 512
 
-// The longest marking between two short stops.
-#define CYCLE_DRAIN_NS 8000000u
-
-// After so many stops that had no time for all that was written it is halved.
+// The longest marking between two short stops; after so many that had no time for
+// all that was written it is halved.
+#define CYCLE_DRAIN_NS 500000u
 #define CYCLE_DRAIN_STOPS 256
 
 static struct {
@@ -443,11 +441,10 @@ static bool beside_round(size_t *old_pages) {
     return lm_team_drain(true, 0);
 }
 
-// Marks until little is left for the last stop: as long as rounds find clearly fewer
+// Marks until little is left for the last stop: as long as rounds find far fewer
 // changes than those before.
 static void beside_mark(struct lm_cycle_event *event) {
     size_t before = SIZE_MAX;
-    unsigned slow = 0;
     size_t pages;
     lm_lines_begin();
     beside_ahead(true);
@@ -457,8 +454,7 @@ static void beside_mark(struct lm_cycle_event *event) {
         ok = beside_round(&pages);
         size_t lines = lm_team_lines();
         event->first_pages = event->rounds++ ? event->first_pages : pages;
-        slow += lines / 3 >= before / 4;
-        if (lines <= CYCLE_FEW_LINES || slow == CYCLE_SLOW_ROUNDS) {
+        if (lines <= CYCLE_FEW_LINES || lines > before / 2) {
             break;
         }
         before = lines;
@@ -479,11 +475,12 @@ static void beside_abandon(void) {
     lm_world_start();
 }
 
-// How long the program runs between two stops: as long as they take, but where
-// it writes faster than this thread can read, less and less.
+// How long the program runs between two stops, but for what marking there is left
+// to do: half as long as they take, and where it writes faster than this thread can
+// read, less and less.
 static uint64_t beside_interval(const struct beside *b) {
     unsigned shift = b->late < CYCLE_SHIFT_MAX ? b->late : CYCLE_SHIFT_MAX;
-    return (lm_pace_target_ns() / 2) >> shift;
+    return (lm_pace_target_ns() / 4) >> shift;
 }
 
 // How long marking goes on between two stops, at most: also less and less.

@@ -272,8 +272,8 @@ static void marker_run(struct loam_marker *m) {
 void lm_marker_drain(struct loam_marker *m) {
     for (;;) {
         marker_run(m);
-        if (m->top != m->bottom) {
-            return; // the phase is over
+        if (m->top != m->bottom || lm_phase_is_over()) {
+            return;
         }
         struct lm_chunk *chunk = lm_share_take();
         if (chunk == NULL) {

@@ -5,6 +5,8 @@
 //            changes only under the lock, together with the list.
 //   share.2  When the list is empty and nobody is busy, all is marked: only a
 //            busy marker can offer.
+//   share.3  A phase that one marker has quit ends for all: nobody joins it any
+//            more, nor gets work, though there are chunks for the next.
 
 #include "mark/share.h"
 
@@ -26,7 +28,7 @@ static struct {
     uint32_t hungry;  // that wait for work; atomic, a hint
     uint32_t sleepers;
     uint32_t bell; // changes when something happens; atomic
-    bool is_open;  // a phase is under way
+    bool is_open;  // a phase is under way, and nobody has left it early
     bool is_dismissed;
 } share;
 
@@ -80,6 +82,16 @@ static struct lm_chunk *share_pop(void) {
     return chunk;
 }
 
+// For who takes part in a phase.
+static struct lm_chunk *share_pop_open(void) {
+    return share.is_open ? share_pop() : NULL;
+}
+
+// Whether work may still come.
+static bool share_may_bring(void) {
+    return share.is_open && share.busy > 0;
+}
+
 struct lm_chunk *lm_share_take(void) {
     if (__atomic_load_n(&share.offer, __ATOMIC_RELAXED) == NULL) {
         return NULL;
@@ -119,19 +131,20 @@ static void share_spin(uint32_t bell) {
 
 struct lm_chunk *lm_share_steal(void) {
     lm_lock_acquire(&share.lock);
-    struct lm_chunk *chunk = share_pop();
+    struct lm_chunk *chunk = share_pop_open();
     if (chunk == NULL) {
         share.busy--;
         __atomic_add_fetch(&share.hungry, 1, __ATOMIC_RELAXED);
         if (share.busy == 0) {
             share_ring(UINT_MAX); // all is done (share.2)
         }
-        while ((chunk = share_pop()) == NULL && share.busy > 0) {
+        while ((chunk = share_pop_open()) == NULL && share_may_bring()) {
             uint32_t bell = __atomic_load_n(&share.bell, __ATOMIC_RELAXED);
             lm_lock_release(&share.lock);
             share_spin(bell);
             lm_lock_acquire(&share.lock);
-            if (share.bell == bell && share.offer == NULL && share.busy > 0) {
+            if (share.bell == bell && share.offer == NULL &&
+                share_may_bring()) {
                 share_sleep(bell);
             }
         }
@@ -145,9 +158,8 @@ struct lm_chunk *lm_share_steal(void) {
 void lm_share_quit(void) {
     lm_lock_acquire(&share.lock);
     share.busy--;
-    if (share.busy == 0) {
-        share_ring(UINT_MAX);
-    }
+    share.is_open = false;
+    share_ring(UINT_MAX); // whoever waits for work
     lm_lock_release(&share.lock);
 }
 
@@ -155,8 +167,8 @@ struct lm_chunk *lm_share_join(void) {
     struct lm_chunk *chunk = NULL;
     lm_lock_acquire(&share.lock);
     while (!share.is_dismissed) {
-        if (share.is_open && share.joined < share.helpers &&
-            (chunk = share_pop()) != NULL) {
+        if (share.joined < share.helpers &&
+            (chunk = share_pop_open()) != NULL) {
             share.joined++;
             share.busy++;
             __atomic_sub_fetch(&share.hungry, 1, __ATOMIC_RELAXED);

@@ -26,7 +26,8 @@ void lm_share_widen(unsigned helpers);
 // lm_share_offer puts a chunk on offer.
 void lm_share_offer(struct lm_chunk *chunk);
 
-// lm_share_steal waits for a chunk: NULL when all work is done, for everybody.
+// lm_share_steal waits for a chunk: NULL when all work is done, for everybody, or
+// somebody has quit.
 // The caller counts as busy until it asks again.
 struct lm_chunk *lm_share_steal(void);
 
@@ -45,7 +46,8 @@ bool lm_share_is_hungry(void);
 struct lm_chunk *lm_share_join(void);
 
 // lm_share_quit says that the caller is busy no more, though work may be left:
-// when lm_phase_is_leaving.
+// when lm_phase_is_leaving. It ends the phase: a helper that left would join again
+// otherwise, and take back what it had offered, before others are awake.
 void lm_share_quit(void);
 
 // lm_share_leave says that a helper that joined touches nothing any more.
