@@ -95,8 +95,8 @@ bool lm_marker_is_kept(uintptr_t start) {
 
 // A word that has been resolved to the cell it points at or into.
 struct edge {
-    uintptr_t block_start; // 0: none
-    uint64_t *mark;        // the word of its mark bit
+    uintptr_t block_start;
+    uint64_t *mark; // the word of its mark bit
     uint64_t cell;
     uint64_t kind;
 };
@@ -109,32 +109,32 @@ static inline uint64_t *other_side(uint64_t *mark) {
 }
 
 // A pointer into the body of a large object, or to a free block.
-static __attribute__((noinline)) void edge_resolve_run(uintptr_t word,
+static __attribute__((noinline)) bool edge_resolve_run(uintptr_t word,
                                                        const struct lm_view *v,
                                                        struct edge *edge) {
     size_t block = (word - v->in.base) >> LM_BLOCK_SHIFT;
     struct lm_block entry = lm_block_head(&block);
     if (entry.state != LM_BLOCK_HEAD ||
         (entry.flags & v->flag_mask) != v->flag_want) {
-        return;
+        return false;
     }
     *edge = (struct edge){v->in.base + (block << LM_BLOCK_SHIFT),
                           v->bits[block][0], 0, entry.kind};
+    return true;
 }
 
-// Fills in the edge, which stays empty where there is no cell, and asks for
-// what edge_follow will look at.
-static inline void edge_resolve(uintptr_t word, const struct lm_view *v,
+// Fills in the edge and asks for what edge_follow will look at; false where there
+// is no cell.
+static inline bool edge_resolve(uintptr_t word, const struct lm_view *v,
                                 struct edge *edge) {
     uintptr_t offset = word - v->in.base;
     size_t block = offset >> LM_BLOCK_SHIFT;
     struct lm_block entry = lm_view_entry(&v->block[block], __ATOMIC_RELAXED);
     if (lm_unlikely(entry.state != LM_BLOCK_CELLS)) {
-        edge_resolve_run(word, v, edge);
-        return;
+        return edge_resolve_run(word, v, edge);
     }
     if ((entry.flags & v->flag_mask) != v->flag_want) {
-        return;
+        return false;
     }
     uint64_t inside = offset & (LM_BLOCK_BYTES - 1);
     uint64_t cell = (inside * entry.scale) >> 32;
@@ -144,6 +144,7 @@ static inline void edge_resolve(uintptr_t word, const struct lm_view *v,
     edge->block_start = word - inside;
     lm_machine_prefetch_write(edge->mark);
     __builtin_prefetch(lm_words_at(word));
+    return true;
 }
 
 // Marks the object; false when it was marked before, or is none.
@@ -231,33 +232,37 @@ static __attribute__((noinline)) unsigned entry_scan(struct loam_marker *m,
 }
 
 // Marks all that is reachable from the chunk's entries. A popped word's bits
-// and object are asked for, and the word that has waited longest is followed;
-// once the stack is empty the queue is.
+// and object are asked for, and the word that has waited longest is followed:
+// once the queue is full, or there is nothing to pop.
 static void marker_run(struct loam_marker *m) {
     const struct lm_view v = lm_view_get(m);
-    struct edge queue[MARKER_QUEUE] = {{0, NULL, 0, 0}};
-    size_t at = 0;
-    unsigned empty = 0; // empty places met since the stack was empty
+    struct edge queue[MARKER_QUEUE];
+    size_t first = 0; // has waited longest
+    size_t count = 0;
     unsigned look = LM_MARK_LOOK_WORDS;
     bool is_leaving = false;
-    while (empty <= MARKER_QUEUE) {
-        struct edge *edge = &queue[at];
-        at = (at + 1) % MARKER_QUEUE;
-        if (edge->block_start) {
-            edge_follow(m, &v, edge);
-            edge->block_start = 0;
+    for (;;) {
+        bool is_empty = m->top == m->bottom || is_leaving;
+        if (count == MARKER_QUEUE || (is_empty && count > 0)) {
+            edge_follow(m, &v, &queue[first]);
+            queue[first].block_start = 0; // no root, left on this stack
+            first = (first + 1) % MARKER_QUEUE;
+            count--;
+            is_empty = m->top == m->bottom || is_leaving;
         }
-        if (lm_unlikely(m->top == m->bottom || is_leaving)) {
-            empty++;
+        if (lm_unlikely(is_empty)) {
+            if (count == 0) {
+                break;
+            }
             continue;
         }
         uintptr_t word = *--m->top;
-        empty = 0;
         unsigned words = 1;
         if (lm_unlikely(word & (LM_ENTRY_SLICE | LM_ENTRY_PAGES))) {
             words = entry_scan(m, v.in, word);
         } else {
-            edge_resolve(word, &v, edge);
+            struct edge *edge = &queue[(first + count) % MARKER_QUEUE];
+            count += edge_resolve(word, &v, edge);
         }
         if (lm_likely(look > words)) {
             look -= words;
