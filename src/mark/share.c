@@ -47,6 +47,9 @@ void lm_share_begin(unsigned helpers) {
     share.helpers = helpers;
     share.is_open = true;
     __atomic_store_n(&share.hungry, helpers, __ATOMIC_RELAXED);
+    if (helpers > 0 && share.offer) {
+        share_ring(helpers); // there is work from the phase before
+    }
     lm_lock_release(&share.lock);
 }
 

@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 // lm_share_begin opens a marking phase in which `helpers` markers besides the
-// caller may take part.
+// caller may take part. What the phase before has left wakes them.
 void lm_share_begin(unsigned helpers);
 
 // lm_share_widen lets so many take part in the phase under way, if they are more.
