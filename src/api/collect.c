@@ -12,6 +12,7 @@
 #include "collect/dirty.h"
 #include "collect/level.h"
 #include "collect/pace.h"
+#include "collect/pause.h"
 #include "collect/verify.h"
 #include "os/track.h"
 #include "see/stats.h"
@@ -117,9 +118,9 @@ void loam_generations_set(enum loam_choice choice) {
     choice_set(&lm_settings.generations, choice);
     struct lm_member *self = lm_runtime_self();
     if (choice == LOAM_OFF && self && self->inside == 0) {
-        lm_cycle_gate(); // no collection decides about it meanwhile
+        lm_pause_gate(); // no collection decides about it meanwhile
         lm_pace_forget();
-        lm_cycle_ungate();
+        lm_pause_ungate();
     }
 }
 
@@ -150,9 +151,9 @@ static void track_open(void) {
     struct lm_member *self = lm_runtime_self();
     if (self && self->inside == 0 && lm_track_rung() == LM_TRACK_AUTO) {
         lm_cycle_hold();
-        lm_cycle_gate();
+        lm_pause_gate();
         lm_dirty_open();
-        lm_cycle_ungate();
+        lm_pause_ungate();
         lm_cycle_let();
     }
 }

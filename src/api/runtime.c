@@ -16,6 +16,7 @@
 #include "collect/level.h"
 #include "collect/limit.h"
 #include "collect/pace.h"
+#include "collect/pause.h"
 #include "heap/freed.h"
 #include "heap/kind.h"
 #include "heap/run.h"
@@ -247,8 +248,9 @@ static bool runtime_set_up(void) {
     lm_collector_listen(lm_finalizer_check);
     lm_last_listen(runtime_press);
     lm_cycle_watch(lm_watch_begin);
-    lm_cycle_listen(runtime_listen, lm_pauses_add, lm_settings.log_gc != 0);
-    lm_cycle_attend(runtime_before, runtime_after, runtime_has_pools);
+    lm_cycle_listen(runtime_listen, lm_settings.log_gc != 0);
+    lm_pause_listen(lm_pauses_add);
+    lm_pause_attend(runtime_before, runtime_after, runtime_has_pools);
     lm_compact_listen(lm_log_compact);
     runtime_hook();
     if (lm_settings.track == LM_TRACK_MPROTECT) {

@@ -28,6 +28,8 @@
 #include "collect/cycle.h"
 #include "collect/dirty.h"
 #include "collect/pace.h"
+#include "collect/pause.h"
+#include "collect/turn.h"
 #include "heap/run.h"
 #include "heap/space.h"
 #include "life/garbage.h"
@@ -212,7 +214,7 @@ static void pass_stops(struct pass *p) {
             p->event.is_abandoned = true;
             return;
         }
-        uint64_t ns = lm_cycle_pause(pass_stop, p);
+        uint64_t ns = lm_pause_run(pass_stop, p);
         if (ns == 0) {
             return;
         }
@@ -223,15 +225,16 @@ static void pass_stops(struct pass *p) {
 
 static bool pass_begin(struct pass *p, unsigned percent) {
     lm_sweep_rest();
-    lm_cycle_forget_ages(); // pages are armed for another purpose now
+    lm_turn_forget_ages(
+        &(struct lm_cycle_event){0}); // pages are armed for another purpose now
     lm_sweep_large();
-    lm_cycle_gate(); // a fork must find the lists in order
+    lm_pause_gate(); // a fork must find the lists in order
     p->event.sources = lm_evacuate_begin(percent);
     bool ok = p->event.sources > 0 && lm_refer_begin();
     if (!ok) {
         lm_evacuate_end();
     }
-    lm_cycle_ungate();
+    lm_pause_ungate();
     p->next = 1;
     p->is_tracked = ok && lm_dirty_open();
     return ok;
@@ -261,11 +264,11 @@ static bool pass_run(struct pass *p, unsigned percent) {
     if (p->is_tracked) {
         lm_dirty_disarm();
     }
-    lm_cycle_gate();
+    lm_pause_gate();
     pass_account(p);
     lm_refer_end();
     lm_evacuate_end();
-    lm_cycle_ungate();
+    lm_pause_ungate();
     p->event.ns = lm_clock_ns() - began;
     if (compact.listener) {
         compact.listener(&p->event);

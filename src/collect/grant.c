@@ -13,6 +13,7 @@
 #include "alloc/budget.h"
 #include "alloc/large.h"
 #include "base/settings.h"
+#include "collect/beside.h"
 #include "collect/collector.h"
 #include "collect/cycle.h"
 #include "collect/last.h"
@@ -85,7 +86,7 @@ static bool grant_request(struct lm_member *self) {
 static void grant_budget(struct lm_member *self, uint64_t seen) {
     if (lm_run_is_high(LM_STASH_BLOCKS)) {
         grant_collect(self, LM_CYCLE_FULL, LM_CAUSE_SOFT, seen);
-    } else if (lm_cycle_is_beside()) {
+    } else if (lm_beside_is_on()) {
         grant_pace(self);
     } else if (!lm_pace_wants_full() && lm_settle_allows_minor()) {
         grant_collect(self, LM_CYCLE_MINOR, LM_CAUSE_GROWTH, seen);
@@ -142,7 +143,7 @@ static enum lm_refill grant_full(struct lm_member *self,
                                  void **object) {
     enum lm_cause cause =
         r == LM_REFILL_LIMIT ? LM_CAUSE_LIMIT : LM_CAUSE_REFUSED;
-    if (lm_cycle_is_beside()) {
+    if (lm_beside_is_on()) {
         // The one under way may be enough.
         grant_collect(self, LM_CYCLE_FULL, LM_CAUSE_SOFT, lm_cycle_number());
         r = grant_try(self, wish, LM_EFFORT_EXCEED, object);

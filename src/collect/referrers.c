@@ -5,6 +5,7 @@
 
 #include "alloc/sweep.h"
 #include "collect/cycle.h"
+#include "collect/pause.h"
 #include "world/roots.h"
 
 #include <string.h>
@@ -44,6 +45,6 @@ void lm_referrers_each(lm_word_fn *fn, void *argument) {
     lm_cycle_hold();
     lm_sweep_rest();
     lm_sweep_large();
-    lm_cycle_pause(look, &looking);
+    lm_pause_run(look, &looking);
     lm_cycle_let();
 }

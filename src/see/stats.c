@@ -8,6 +8,7 @@
 #include "base/settings.h"
 #include "collect/compact.h"
 #include "collect/cycle.h"
+#include "collect/pause.h"
 #include "collect/room.h"
 #include "heap/kind.h"
 #include "heap/run.h"
@@ -172,14 +173,14 @@ size_t lm_stats_types(struct loam_type_stats *entries, size_t room) {
     }
     uint64_t *cached = stats_allocated();
     size_t count = 0;
-    lm_cycle_gate(); // the figures of live objects change in collections
+    lm_pause_gate(); // the figures of live objects change in collections
     for (uint32_t kind = 1; kind < lm_kind_count(); kind++) {
         if (kind_is_used(kind, cached)) {
             size_t i = types_add(all, count, kind, cached);
             count += i == count;
         }
     }
-    lm_cycle_ungate();
+    lm_pause_ungate();
     stats_free(cached);
     entries_sort(all, count);
     if (room > 0) {
@@ -211,7 +212,7 @@ static bool type_sum(uint32_t kind, struct loam_type_stats *e) {
 
 size_t lm_stats_biggest(struct loam_type_stats *entries, size_t room) {
     size_t count = 0;
-    lm_cycle_gate();
+    lm_pause_gate();
     for (uint32_t kind = 1; kind < lm_kind_count(); kind++) {
         struct loam_type_stats e;
         if (!type_sum(kind, &e)) {
@@ -227,6 +228,6 @@ size_t lm_stats_biggest(struct loam_type_stats *entries, size_t room) {
             entries[i] = e;
         }
     }
-    lm_cycle_ungate();
+    lm_pause_ungate();
     return count;
 }

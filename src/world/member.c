@@ -162,3 +162,29 @@ void lm_member_catch_up(struct lm_member *self) {
         lm_thread_restore_signals(&mask); // and here their handlers run
     }
 }
+
+void lm_member_acquire(struct lm_queue *lock) {
+    struct lm_member *self = lm_self;
+    if (self) {
+        // A handler that jumped out of here would take the program's restart
+        // with it.
+        lm_member_inside(self);
+    }
+    if (lm_queue_try(lock)) {
+        return;
+    }
+    if (!lm_member_is_running(self)) {
+        lm_queue_acquire(lock);
+        return;
+    }
+    lm_member_retreat(self);
+    lm_queue_acquire(lock);
+    lm_member_resume(self);
+}
+
+void lm_member_release(struct lm_queue *lock) {
+    lm_queue_release(lock);
+    if (lm_self) {
+        lm_member_outside(lm_self);
+    }
+}

@@ -18,6 +18,7 @@
 #define WORLD_MEMBER_H
 
 #include "alloc/cache.h"
+#include "os/lock.h"
 #include "os/machine.h"
 
 #include <loam/status.h>
@@ -158,6 +159,12 @@ void lm_member_put_off(struct lm_member *self, int signal,
 // lm_member_note keeps the calling member's stack as of now and the registers
 // its callers rely on, for scanning.
 void lm_member_note(struct lm_member *self);
+
+// lm_member_acquire waits in a safe state for a lock that is held while the program
+// is stopped, also for a thread that is no member; none of the program's handlers
+// runs until lm_member_release.
+void lm_member_acquire(struct lm_queue *lock);
+void lm_member_release(struct lm_queue *lock);
 
 // lm_member_retreat makes the calling member safe, and notes its stack.
 void lm_member_retreat(struct lm_member *self);

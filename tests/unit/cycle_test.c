@@ -23,10 +23,6 @@ static void note_stops(const struct lm_cycle_event *event) {
     }
 }
 
-static void ignore_pause(uint64_t ns) {
-    (void)ns;
-}
-
 // In each stop that may be the last all static data is looked at. While all that
 // it leads to was looked at once more there was no time for it in any stop, and
 // they ended only after 2,800.
@@ -39,7 +35,7 @@ static void a_marking_ends_soon_with_much_static_data(void **state) {
         assert_non_null(nodes[i]);
         nodes[i]->next = loam_new(struct node);
     }
-    lm_cycle_listen(note_stops, ignore_pause, false);
+    lm_cycle_listen(note_stops, false);
     for (size_t i = 0; i < 3; i++) {
         nodes[i * 100] = loam_new(struct node);
         nodes[i * 200] = nodes[i * 300 + 1];

@@ -68,9 +68,10 @@ static void who_left_a_phase_early_joins_the_next_one(void **state) {
 static void *helper_quit_in_time(void *argument) {
     (void)argument;
     struct lm_chunk *chunk = lm_share_join();
+    __atomic_store_n(&joined[0], 1, __ATOMIC_RELEASE);
     lm_thread_sleep(AGAIN_NS); // the other one waits by then
-    lm_share_offer(chunk);
     lm_share_quit();
+    lm_share_offer(chunk); // as a third one might that leaves a little later
     lm_share_leave();
     return NULL;
 }
@@ -80,13 +81,12 @@ static void who_waits_for_work_is_let_go_when_a_phase_is_left(void **state) {
     (void)state;
     static struct lm_chunk chunk;
     pthread_t helper;
+    joined[0] = 0;
     lm_share_begin(1);
     lm_share_offer(&chunk);
     assert_int_equal(pthread_create(&helper, NULL, helper_quit_in_time, NULL),
                      0);
-    while (lm_share_has_offer()) {
-        lm_thread_yield(); // until it has joined
-    }
+    wait_for(&joined[0], 1);
     assert_null(lm_share_steal());
     lm_share_end();
     pthread_join(helper, NULL);
