@@ -90,10 +90,10 @@ void loam_stack_switch(struct loam_stack *to) {
     uintptr_t *registers = from ? from->stack.registers : self->left_registers;
     lm_machine_registers(registers);
     if (from) {
-        from->stack.sp = lm_machine_stack_pointer();
+        from->stack.sp = lm_machine_sp();
         from->owner = NULL;
     } else {
-        self->left_sp = lm_machine_stack_pointer();
+        self->left_sp = lm_machine_sp();
     }
     self->coroutine = to;
     if (to) {

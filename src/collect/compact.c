@@ -293,7 +293,9 @@ void lm_compact_run(void) {
                                                  : LM_CYCLE_FULL,
                          LM_CAUSE_REQUEST, 0);
         lm_cycle_hold();
+        lm_member_note_keep(lm_self);
         bool is_more = pass_run(&p, COMPACT_DENSE);
+        lm_member_note_drop(lm_self);
         lm_cycle_let();
         passes += !p.event.is_abandoned;
         compact_give_way();

@@ -253,6 +253,7 @@ bool lm_cycle_collect(enum lm_cycle_kind kind, enum lm_cause cause,
         lm_cycle_let();
         return true;
     }
+    lm_member_note_keep(lm_self);
     __atomic_store_n(&cycle.begun, lm_cycle_number() + 1, __ATOMIC_RELAXED);
     event.cpu_began_ns = lm_clock_thread_ns();
     event.kind = cycle_allowed(kind);
@@ -273,6 +274,7 @@ bool lm_cycle_collect(enum lm_cycle_kind kind, enum lm_cause cause,
     } else {
         __atomic_store_n(&cycle.begun, lm_cycle_number(), __ATOMIC_RELAXED);
     }
+    lm_member_note_drop(lm_self);
     lm_cycle_let();
     return ok;
 }

@@ -245,7 +245,6 @@ static void marker_run(struct loam_marker *m) {
         bool is_empty = m->top == m->bottom || is_leaving;
         if (count == MARKER_QUEUE || (is_empty && count > 0)) {
             edge_follow(m, &v, &queue[first]);
-            queue[first].block_start = 0; // no root, left on this stack
             first = (first + 1) % MARKER_QUEUE;
             count--;
             is_empty = m->top == m->bottom || is_leaving;

@@ -27,9 +27,4 @@
 //   lm_machine_context_sp the stack pointer that a signal interrupted
 //   lm_machine_context_is_write  whether the SIGSEGV at an address was a store
 
-// lm_machine_stack_pointer returns an address just below the caller's frame.
-static inline uintptr_t lm_machine_stack_pointer(void) {
-    return (uintptr_t)__builtin_frame_address(0);
-}
-
 #endif // OS_MACHINE_H

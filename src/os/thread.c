@@ -203,7 +203,7 @@ void lm_thread_begin(uint64_t slice_ns) {
         // In a forked child the stack may be that of a thread of the parent's,
         // and the marks of its frames are still there. Before any other call:
         // what it intercepts looks at them.
-        uintptr_t sp = lm_machine_stack_pointer();
+        uintptr_t sp = lm_machine_sp();
         __asan_unpoison_memory_region(
             (const void *)(sp - THREAD_STACK_BYTES), // NOLINT
             THREAD_STACK_BYTES + THREAD_FRAMES_BYTES);

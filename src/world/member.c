@@ -90,10 +90,8 @@ void lm_world_wait_acks(uint32_t acks, uint64_t ns) {
 
 // ---- One's own state -----------------------------------------------------------
 
-void lm_member_note(struct lm_member *self) {
-    uintptr_t sp = lm_machine_stack_pointer();
+void lm_member_note_at(struct lm_member *self, uintptr_t sp) {
     stack_t alternate;
-    lm_machine_registers(self->home.registers);
     self->home.sp = sp;
     self->alternate_high = 0;
     if ((sp < self->home.low || sp >= self->home.high) &&
@@ -101,6 +99,13 @@ void lm_member_note(struct lm_member *self) {
         (alternate.ss_flags & SS_ONSTACK)) {
         self->alternate_low = (uintptr_t)alternate.ss_sp;
         self->alternate_high = self->alternate_low + alternate.ss_size;
+    }
+}
+
+void lm_member_note(struct lm_member *self) {
+    if (!self->is_noted) {
+        lm_machine_registers(self->home.registers);
+        lm_member_note_at(self, lm_machine_sp());
     }
 }
 

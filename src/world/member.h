@@ -67,6 +67,7 @@ struct lm_member {
     uint32_t stopped_phase; // of the world, in which it was stopped; atomic
     bool is_born;           // its thread runs; else only the argument counts
     bool is_main;           // its own stack may grow below home.low
+    bool is_noted;          // lm_member_note_keep: home.sp stays as it is
     struct lm_stack home;   // its own stack; sp as of the last stop or region
     struct loam_stack *coroutine; // that it runs on, or NULL
     uintptr_t left_sp; // of its own stack, when it went onto a coroutine's
@@ -157,8 +158,29 @@ void lm_member_put_off(struct lm_member *self, int signal,
                        const siginfo_t *info, sigset_t *mask);
 
 // lm_member_note keeps the calling member's stack as of now and the registers
-// its callers rely on, for scanning.
+// its callers rely on, for scanning; lm_member_note_at, the stack from sp on.
 void lm_member_note(struct lm_member *self);
+void lm_member_note_at(struct lm_member *self, uintptr_t sp);
+
+// lm_member_note_keep makes the calling function's frame the last one of the member's
+// that is scanned, until lm_member_note_drop in the same function: what lies below
+// is the collector's, and what its frames hold, or have left behind, is no reference
+// of the program's. Nothing of the program's may run meanwhile. For no member,
+// nothing.
+static inline __attribute__((always_inline)) void lm_member_note_keep(
+    struct lm_member *self) {
+    if (self) {
+        // What the caller has changed of these its own frame keeps.
+        lm_machine_registers(self->home.registers);
+        lm_member_note_at(self, lm_machine_sp());
+        self->is_noted = true;
+    }
+}
+static inline void lm_member_note_drop(struct lm_member *self) {
+    if (self) {
+        self->is_noted = false;
+    }
+}
 
 // lm_member_acquire waits in a safe state for a lock that is held while the program
 // is stopped, also for a thread that is no member; none of the program's handlers

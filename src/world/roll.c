@@ -145,7 +145,7 @@ bool lm_roll_attach(struct lm_member *member) {
             member->thread_pointer = lm_machine_thread_pointer();
             member->cache = cache;
             __atomic_store_n(&member->state, LM_MEMBER_SAFE, __ATOMIC_RELAXED);
-            member->home.sp = lm_machine_stack_pointer();
+            member->home.sp = lm_machine_sp();
             member->is_born = true;
             if (is_new) {
                 roll_link(member);

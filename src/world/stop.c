@@ -79,7 +79,7 @@ static void stop_handler(int signal, siginfo_t *info, void *context) {
         return;
     }
     const stack_t *alternate = &((const ucontext_t *)context)->uc_stack;
-    uintptr_t sp = lm_machine_stack_pointer();
+    uintptr_t sp = lm_machine_sp();
     self->alternate_low = (uintptr_t)alternate->ss_sp;
     self->alternate_high = self->alternate_low + alternate->ss_size;
     self->home.sp = sp;
