@@ -14,6 +14,7 @@
 #include "mark/lines.h"
 #include "os/lock.h"
 #include "os/thread.h"
+#include "world/member.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -51,6 +52,15 @@ static bool collector_is_quiet(uint32_t bell, uint64_t ns) {
     return __atomic_load_n(&collector.bell, __ATOMIC_ACQUIRE) == bell;
 }
 
+// While the program is being stopped, no thread should wait for this one's processor:
+// one that is about to stop could do so until the scheduler's next tick.
+static void collector_give_way(void) {
+    uint32_t phase = lm_world_phase();
+    if (phase % 2) {
+        lm_world_wait_phase(phase);
+    }
+}
+
 static void collector_sweep(uint32_t bell) {
     bool is_more = true;
     while (is_more &&
@@ -81,7 +91,7 @@ static void *collector_run(void *unused) {
             break;
         }
         if (__atomic_exchange_n(&collector.is_cold, false, __ATOMIC_ACQ_REL)) {
-            lm_run_warm();
+            lm_run_warm(collector_give_way);
         }
         if (__atomic_exchange_n(&collector.is_wanted, false,
                                 __ATOMIC_ACQ_REL)) {

@@ -47,7 +47,7 @@ static struct {
     size_t clean_count;    // free and clean blocks below the end
     size_t returned_bytes; // in all
     size_t warm_bytes;     // of the range, touched by lm_run_warm
-    uint64_t warm_ns;      // that took for a huge page, at most, of late
+    uint64_t warm_ns; // that took for a huge page, at most, of late; 0: unknown
     void (*on_cold)(void);
     size_t ceiling; // blocks, 0: none; atomic
 } run_pool;
@@ -239,15 +239,19 @@ static bool run_wants_huge(void) {
     return run_pool.has_huge_pages && lm_space.bytes >= RUN_HUGE_FROM_BYTES;
 }
 
-// Whether the program's own first touch may be of a huge page. Where clearing
-// one takes longer than a pause (on virtual machines whose host has to find the
-// memory first it was 4 ms) the heap gets huge pages only where the collector has
-// touched them in time, and small ones elsewhere.
-#define RUN_SLOW_NS 1000000u
+// Whether the program's own first touch may be of a huge page: it does not stop for
+// a collection meanwhile. Where clearing one takes a good part of a pause (on virtual
+// machines whose host has to find the memory first, 1 to 5 ms), and as long as nobody
+// knows, the heap gets huge pages only where the collector has touched them in time,
+// and small ones elsewhere.
+#define RUN_SLOW_NS 250000u
 
 static bool run_may_be_huge(void) {
-    return run_wants_huge() &&
-           (lm_settings.huge_pages == LM_ON || run_pool.warm_ns < RUN_SLOW_NS);
+    if (lm_settings.huge_pages == LM_ON) {
+        return run_wants_huge();
+    }
+    return run_wants_huge() && run_pool.warm_ns != 0 &&
+           run_pool.warm_ns < RUN_SLOW_NS;
 }
 
 // How far ahead of the used part memory is touched: a sixteenth of it.
@@ -301,7 +305,7 @@ static void run_time(uint64_t ns) {
     run_pool.warm_ns = ns > late ? ns : late;
 }
 
-void lm_run_warm(void) {
+void lm_run_warm(void (*before_each)(void)) {
     size_t from = 0;
     lm_lock_acquire(&run_pool.lock);
     // Not again as the heap grows: a program that is faster would be followed
@@ -309,6 +313,7 @@ void lm_run_warm(void) {
     size_t to = run_warm_end(&from);
     lm_lock_release(&run_pool.lock);
     for (; from < to; from += LM_COMMIT_BYTES) {
+        before_each();
         uint64_t began = lm_clock_ns();
         lm_memory_populate((void *)(lm_space.base + from), // NOLINT
                            LM_COMMIT_BYTES);

@@ -53,9 +53,10 @@ enum lm_run_result lm_run_take(size_t count, size_t align, enum lm_zone zone,
 size_t lm_run_kept_bytes(void);
 
 // lm_run_listen sets what is called when memory ahead of the heap should be
-// touched; it may be called with the pool's lock held. lm_run_warm does it.
+// touched; it may be called with the pool's lock held. lm_run_warm does it,
+// and calls before_each before each huge page.
 void lm_run_listen(void (*on_cold)(void));
-void lm_run_warm(void);
+void lm_run_warm(void (*before_each)(void));
 
 // lm_run_is_leaf_region says whether nothing but leaves, and free blocks, lies
 // in the region of a block. A hint: one load.

@@ -6,12 +6,16 @@
 
 #include "heap/run.h"
 
+#include "base/settings.h"
 #include "heap/space.h"
+#include "os/memory.h"
 #include "support/chance.h"
 #include "support/framework.h"
 
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #define RUNS 300
@@ -103,11 +107,59 @@ static void blocks_given_to_the_system_read_as_zeroes(void **state) {
     lm_run_give(again.block, 64, LM_ZONE_SCANNED);
 }
 
+// The kernel's flag of memory that was asked for in huge pages, at an address.
+static bool is_asked_huge(uintptr_t address) {
+    FILE *f = fopen("/proc/self/smaps", "r");
+    char line[4096];
+    bool is_here = false;
+    bool is_huge = false;
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f)) {
+        uintptr_t start;
+        uintptr_t end;
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &start, &end) == 2) {
+            is_here = address >= start && address < end;
+        }
+        if (is_here && strncmp(line, "VmFlags:", 8) == 0) {
+            is_huge = strstr(line, " hg") != NULL;
+        }
+    }
+    fclose(f);
+    return is_huge;
+}
+
+// Makes the heap so much larger that it has to be made writable, and returns an
+// address in there.
+static uintptr_t grow(void) {
+    struct lm_run run;
+    size_t count = ((size_t)128 << 20) >> LM_BLOCK_SHIFT;
+    assert_int_equal(lm_run_take(count, 1, LM_ZONE_SCANNED, true, &run),
+                     LM_RUN_OK);
+    return (uintptr_t)lm_space_address(run.block + count - 1);
+}
+
+// A thread in the first touch of a huge page does not stop for a collection, on some
+// machines for milliseconds.
+static void a_first_touch_is_huge_only_where_that_is_known_to_be_quick(
+    void **state) {
+    (void)state;
+    if (!lm_memory_has_huge_pages()) {
+        skip();
+    }
+    grow();
+    assert_false(is_asked_huge(grow())); // nobody knows yet
+    lm_settings.huge_pages = LM_ON;
+    assert_true(is_asked_huge(grow()));
+    lm_settings.huge_pages = LM_AUTO;
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_never_overlap_and_are_found_again),
         cmocka_unit_test(a_run_grows_into_what_is_free_behind_it),
         cmocka_unit_test(blocks_given_to_the_system_read_as_zeroes),
+        cmocka_unit_test(
+            a_first_touch_is_huge_only_where_that_is_known_to_be_quick),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
