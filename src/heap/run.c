@@ -27,6 +27,11 @@
 // touch costs half as much, and less than a huge page in 16 is wasted.
 #define RUN_HUGE_FROM_BYTES ((size_t)32 << 20)
 
+// How long a huge page takes to clear: what is slow, and what is taken for granted as
+// long as nobody knows. See run_may_be_huge.
+#define RUN_SLOW_NS 250000u
+#define RUN_UNKNOWN_NS 400000u
+
 // What is taken of a region, by zone; a region with neither may become either.
 // Both are there when there was no room to keep them apart.
 struct region {
@@ -47,7 +52,7 @@ static struct {
     size_t clean_count;    // free and clean blocks below the end
     size_t returned_bytes; // in all
     size_t warm_bytes;     // of the range, touched by lm_run_warm
-    uint64_t warm_ns; // that took for a huge page, at most, of late; 0: unknown
+    uint64_t warm_ns;      // that took for a huge page, at most, of late
     void (*on_cold)(void);
     size_t ceiling; // blocks, 0: none; atomic
 } run_pool;
@@ -73,6 +78,7 @@ bool lm_run_init(void) {
     run_pool.table_bytes = bytes;
     run_pool.has_huge_pages =
         lm_settings.huge_pages != LM_OFF && lm_memory_has_huge_pages();
+    run_pool.warm_ns = RUN_UNKNOWN_NS;
     // Block 0 is never used, so that its number can mean "none".
     return lm_space_grow(1, false);
 }
@@ -241,17 +247,14 @@ static bool run_wants_huge(void) {
 
 // Whether the program's own first touch may be of a huge page: it does not stop for
 // a collection meanwhile. Where clearing one takes a good part of a pause (on virtual
-// machines whose host has to find the memory first, 1 to 5 ms), and as long as nobody
-// knows, the heap gets huge pages only where the collector has touched them in time,
-// and small ones elsewhere.
-#define RUN_SLOW_NS 250000u
-
+// machines whose host has to find the memory first, 1 to 5 ms) the heap gets huge
+// pages only where the collector has touched them in time, and small ones elsewhere.
+// So it is until eight in a row have been quick: that host has a few at hand.
 static bool run_may_be_huge(void) {
     if (lm_settings.huge_pages == LM_ON) {
         return run_wants_huge();
     }
-    return run_wants_huge() && run_pool.warm_ns != 0 &&
-           run_pool.warm_ns < RUN_SLOW_NS;
+    return run_wants_huge() && run_pool.warm_ns < RUN_SLOW_NS;
 }
 
 // How far ahead of the used part memory is touched: a sixteenth of it.
