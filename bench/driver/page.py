@@ -39,6 +39,12 @@ SECTIONS = {
               "looked at again in its last pause."),
 }
 
+KERNEL_TABLES = (
+    ("track", "What the kernel's write tracking costs by itself:"),
+    ("machine", "How long the machine itself keeps a program waiting, which no "
+     "pause can be expected to be shorter than:"),
+)
+
 
 def markdown_table(rows):
     lines = ["| " + " | ".join(row) + " |" for row in rows]
@@ -90,11 +96,12 @@ def write_page(root, session, workloads, origin):
         if title:
             parts.append(f"\n## {title}\n")
         parts.append(f"\n{text}\n\n![{alt}](pictures/{name}.svg)\n")
-    track = micro_rows(session, [w for w in workloads
-                                 if w.program == "track"], ["kernel"])
-    if track:
-        parts.append("\nWhat the kernel's write tracking costs by itself:\n\n")
-        parts.append(markdown_table([row[:3] for row in track]))
+    for program, text in KERNEL_TABLES:
+        rows = micro_rows(session, [w for w in workloads
+                                    if w.program == program], ["kernel"])
+        if rows:
+            parts.append(f"\n{text}\n\n")
+            parts.append(markdown_table([row[:3] for row in rows]))
     whole = [w for w in workloads if w.unit is None]
     parts.append("\n## The figures\n\nWall time in seconds, and below it the "
                  "longest pause in milliseconds.\n\n")

@@ -79,6 +79,7 @@ MICRO_TITLES = (
     ("minor", "a minor collection"),
     ("pool", "objects that are used again"),
     ("counted", "counted references"),
+    ("machine", "how long the machine itself keeps a program waiting"),
     ("track", "the kernel's write tracking, by itself"),
 )
 
