@@ -12,7 +12,7 @@
 //   FREE_EXPLICIT(p)      this object is dead; collectors find out themselves
 //   BENCH_BACKEND         its name
 //   BENCH_COLLECTS        1 where objects die by being forgotten
-//   bench_start()         to be called first in main
+//   bench_backend_start() what bench_start, to be called first in main, does first
 //   bench_collect()       a full collection, where there is one
 //   bench_collect_never() from here on only where bench_collect asks for one
 //   bench_compact()      a full collection that gives back what it can
@@ -63,5 +63,30 @@ static inline void *bench_checked(void *p) {
 #endif
 
 #include <pthread.h>
+#include <sched.h>
+
+// bench_start is to be called first in main. With BENCH_ONE_CORE set the
+// program's threads run on one core from here on, and a collector's threads,
+// which have begun by then, where they like.
+static inline void bench_start(void) {
+    bench_backend_start();
+    if (getenv("BENCH_ONE_CORE") == NULL) {
+        return;
+    }
+    bench_collect();
+    cpu_set_t all;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    if (sched_getaffinity(0, sizeof all, &all) == 0) {
+        for (size_t i = 0; i < CPU_SETSIZE && CPU_COUNT(&one) == 0; i++) {
+            if (CPU_ISSET(i, &all)) {
+                CPU_SET(i, &one);
+            }
+        }
+    }
+    if (CPU_COUNT(&one) == 0 || sched_setaffinity(0, sizeof one, &one) != 0) {
+        bench_fail("the program cannot be kept on one core");
+    }
+}
 
 #endif // BENCH_BACKEND_H

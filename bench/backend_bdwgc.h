@@ -47,7 +47,7 @@ static inline void bench_on_event(GC_EventType event) {
     }
 }
 
-static inline void bench_start(void) {
+static inline void bench_backend_start(void) {
     GC_INIT();
     // Without this, its markers start only when the program makes a thread.
     GC_start_mark_threads();

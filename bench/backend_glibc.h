@@ -16,7 +16,7 @@
 #define ALLOC_LEAF(bytes) bench_checked(malloc(bytes))
 #define FREE_EXPLICIT(p) free(p)
 
-static inline void bench_start(void) {
+static inline void bench_backend_start(void) {
 }
 
 static inline void bench_collect(void) {

@@ -16,7 +16,7 @@
 #define ALLOC_LEAF(bytes) bench_checked(loam_alloc_leaf(bytes))
 #define FREE_EXPLICIT(p) ((void)(p))
 
-static inline void bench_start(void) {
+static inline void bench_backend_start(void) {
     if (loam_init() != 0) {
         bench_fail(loam_last_error());
     }

@@ -17,7 +17,7 @@
 #define ALLOC_LEAF(bytes) bench_checked(mi_malloc(bytes))
 #define FREE_EXPLICIT(p) mi_free(p)
 
-static inline void bench_start(void) {
+static inline void bench_backend_start(void) {
 }
 
 static inline void bench_collect(void) {

@@ -93,9 +93,10 @@ need_to_test() {
     need_to_build
     need pkg-config libcmocka-dev python3
 }
-# Languages and libraries that single benchmarks are compared with.
+# Languages and libraries that single benchmarks are compared with, and what
+# samples where time goes.
 # shellcheck disable=SC2034
-peers=(golang-go openjdk-17-jdk-headless libglib2.0-dev libpython3-dev)
+peers=(golang-go openjdk-17-jdk-headless libglib2.0-dev libpython3-dev linux-perf)
 need_to_bench() {
     need_to_build
     need pkg-config python3 libgc-dev libmimalloc-dev

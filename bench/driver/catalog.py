@@ -49,7 +49,7 @@ class Backend:
                         for name in self.limits}
         if workload.markers is not None and self.markers is not None:
             settings[self.markers] = str(workload.markers)
-        return settings
+        return {**settings, **workload.settings}
 
 
 PORTED = ("binary-trees", "gcbench", "lru", "mutate", "list", "words", "sizes",
@@ -131,15 +131,20 @@ JAVAS = [backend.name for backend in BACKENDS if isinstance(backend, Java)]
 
 class Workload:
     """A program, its arguments, and what else than time and memory its table
-    shows. One with a unit is a row of a table of small things: its `value` is
-    the result. `quick` are the arguments for a look whether all is well."""
+    shows. One with a unit is a row of a table of small things, that of its
+    family: its `value` is the result. `quick` are the arguments for a look
+    whether all is well."""
 
     def __init__(self, name, title, arguments=(), program=None, more=(),
                  unit=None, collectors_only=False, markers=None, quick=None,
-                 live_mib=0, rounds_max=None, limit_bytes=None):
+                 live_mib=0, rounds_max=None, limit_bytes=None, family=None,
+                 backends=None, settings=None):
         self.name = name
         self.title = title
         self.program = program or name
+        self.family = family or self.program
+        self.backends = backends  # None: all
+        self.settings = settings or {}
         self.arguments = [str(argument) for argument in arguments]
         self.quick = None if quick is None else [str(each) for each in quick]
         self.more = more
@@ -149,6 +154,11 @@ class Workload:
         self.live_mib = live_mib
         self.rounds_max = rounds_max
         self.limit_bytes = limit_bytes
+
+    def is_for(self, backend):
+        if self.backends is not None and backend.name not in self.backends:
+            return False
+        return backend.collects or not self.collectors_only
 
     def lacks(self):
         """Why this machine cannot run it, or None."""
@@ -182,7 +192,7 @@ def pause_row(live_mib):
                     quick=(live_mib, 50000) if live_mib == 64 else None)
 
 
-WORKLOADS = [
+WHOLE = [
     Workload("binary-trees-1", "binary trees, depth 19, 1 thread", (19, 1),
              program="binary-trees", quick=(14, 1), live_mib=100),
     Workload("binary-trees-2", "binary trees, depth 19, 2 threads", (19, 2),
@@ -211,6 +221,29 @@ WORKLOADS = [
              (1024,), more=("resident_over_live", "compact_ms"), quick=(40,),
              live_mib=1024),
     *(pause_row(live_mib) for live_mib in PAUSE_SIZES_MIB),
+]
+
+# Those of which more is asked: where the processor's time goes, and what they
+# take while the program's threads have one core and a collector's the others.
+LOOKED_INTO = [w for w in WHOLE if w.name in ("lru", "mutate", "list", "words")]
+
+
+def looked_into(family, workload, backends, **options):
+    return Workload(f"{family}-{workload.name}", workload.title,
+                    workload.arguments, program=workload.program, unit="s",
+                    family=family, backends=backends,
+                    live_mib=workload.live_mib,
+                    quick=workload.quick if workload.name == "words" else None,
+                    **options)
+
+
+WORKLOADS = [
+    *WHOLE,
+    *(looked_into("profile", workload, ("glibc", "loam"), rounds_max=1)
+      for workload in LOOKED_INTO),
+    *(looked_into("one-core", workload, ("glibc", "bdwgc", "loam"),
+                  settings={"BENCH_ONE_CORE": "1"})
+      for workload in LOOKED_INTO),
     *(micro(str(rate), f"longest pause, 1 GiB live, {rate:,} pages a second",
             "ms", 1024, rate, 8, program="dirty", live_mib=1024,
             collectors_only=True,

@@ -2,6 +2,7 @@
 """docs/performance.md, written from results."""
 
 from .pictures import name_of, write_pictures
+from .profile import profile_rows
 from .tables import micro_rows, shown
 from .targets import target_rows
 
@@ -46,6 +47,23 @@ KERNEL_TABLES = (
 )
 
 
+ONE_CORE = """
+Where a program's threads keep all processors busy, marking beside it takes time
+from it. Seconds of processor time, by samples: the program's own code, the
+kernel for it (memory touched for the first time, pages written for the first
+time after a collection, locks), malloc and free or Loam's allocation with
+sweeping, and what the program's threads do in stops and to help; then the
+collector's threads: marking, their other work, and the kernel for them.
+
+"""
+
+ONE_CORE_WALL = """
+The same with the program's threads on one processor and the other for the
+collector, wall time in seconds:
+
+"""
+
+
 def markdown_table(rows):
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     rule = "|---|" + "---:|" * (len(rows[0]) - 1)
@@ -69,6 +87,39 @@ def figures_table(session, workloads):
         if set(cells) != {"-"}:
             rows.append([workload.title, *cells])
     return markdown_table(rows)
+
+
+def one_core_rows(session, workloads):
+    """Wall seconds on one core, and Loam's over glibc's there and with all."""
+    names = ("glibc", "bdwgc", "loam")
+    rows = [["", *(name_of(name) for name in names), "Loam / glibc",
+             "the same on all cores"]]
+    for workload in workloads:
+        of_all = workload.name.removeprefix("one-core-")
+        if session.get(workload.name, "loam"):
+            rows.append([
+                workload.title,
+                *(shown(session.figure(workload.name, name, "value"))
+                  for name in names),
+                shown(session.ratio(workload.name, "loam", "glibc", "value")),
+                shown(session.ratio(of_all, "loam", "glibc", "wall_s"))])
+    return rows if len(rows) > 1 else None
+
+
+def processor_parts(session, workloads):
+    """The section on what the processors do."""
+    parts = []
+    rows = profile_rows(session,
+                        [w for w in workloads if w.family == "profile"])
+    if rows:
+        rows = [[row[0], name_of(row[1]), *row[2:]] for row in rows]
+        parts += ["\n## What two processors do\n", ONE_CORE,
+                  markdown_table(rows)]
+    rows = one_core_rows(session,
+                         [w for w in workloads if w.family == "one-core"])
+    if rows:
+        parts += [ONE_CORE_WALL, markdown_table(rows)]
+    return parts
 
 
 def runs_text(counts):
@@ -96,9 +147,10 @@ def write_page(root, session, workloads, origin):
         if title:
             parts.append(f"\n## {title}\n")
         parts.append(f"\n{text}\n\n![{alt}](pictures/{name}.svg)\n")
-    for program, text in KERNEL_TABLES:
+    parts += processor_parts(session, workloads)
+    for family, text in KERNEL_TABLES:
         rows = micro_rows(session, [w for w in workloads
-                                    if w.program == program], ["kernel"])
+                                    if w.family == family], ["kernel"])
         if rows:
             parts.append(f"\n{text}\n\n")
             parts.append(markdown_table([row[:3] for row in rows]))

@@ -214,7 +214,7 @@ class Session:
 
 
 def run_workload(session, workload, backends, build, rounds, is_quick,
-                 progress):
+                 progress, run=run_once):
     """Every backend once, then again: drift is unkind to all alike."""
     arguments = workload.quick if is_quick else workload.arguments
     why = None if is_quick else workload.lacks()
@@ -227,8 +227,7 @@ def run_workload(session, workload, backends, build, rounds, is_quick,
     given_up = set()
     for number in range(rounds):
         for backend in backends:
-            if backend.name in given_up or (
-                    workload.collectors_only and not backend.collects):
+            if backend.name in given_up or not workload.is_for(backend):
                 continue
             command = backend.command(build, workload, arguments)
             if command is None:
@@ -236,9 +235,11 @@ def run_workload(session, workload, backends, build, rounds, is_quick,
             environment = backend.environment(workload)
             progress(f"{workload.name} {backend.name} {number + 1}/{rounds}")
             try:
-                runs[backend.name].append(
-                    run_once(command, environment,
-                             getattr(backend, "heap_file", None)))
+                ran = run(command, environment,
+                          getattr(backend, "heap_file", None))
+                if workload.unit == "s":
+                    ran["said"].setdefault("value", ran["wall_s"])
+                runs[backend.name].append(ran)
             except Skip as skip:
                 given_up.add(backend.name)
                 session.skips[workload.name] = str(skip)

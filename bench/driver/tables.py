@@ -52,7 +52,7 @@ def micro_rows(session, workloads, backends):
              if any(session.get(w.name, name) for w in workloads)]
     if not names:
         return None
-    others = [other for other in ("bdwgc", "mimalloc", "shared_ptr",
+    others = [other for other in ("glibc", "bdwgc", "mimalloc", "shared_ptr",
                                  "gobject", "cpython")
               if "loam" in names and other in names]
     rows = [["", "unit", *names, *(f"/{other}" for other in others)]]
@@ -81,17 +81,18 @@ MICRO_TITLES = (
     ("counted", "counted references"),
     ("machine", "how long the machine itself keeps a program waiting"),
     ("track", "the kernel's write tracking, by itself"),
+    ("one-core", "the program's threads on one core: wall time"),
 )
 
 
 def print_micros(session, workloads, backends):
-    for program, title in MICRO_TITLES:
-        of_program = [w for w in workloads if w.program == program]
-        rows = micro_rows(session, of_program, backends)
-        skips = {session.skips[w.name] for w in of_program
+    for family, title in MICRO_TITLES:
+        of_family = [w for w in workloads if w.family == family]
+        rows = micro_rows(session, of_family, backends)
+        skips = {session.skips[w.name] for w in of_family
                  if w.name in session.skips}
         if rows or skips:
-            print(f"\n{title}  [{program}-...]")
+            print(f"\n{title}  [{family}-...]")
         if rows:
             print_columns(rows)
         for skip in sorted(skips):

@@ -33,7 +33,7 @@ static struct {
 
 bool lm_team_init(void) {
     memset(&team, 0, sizeof team);
-    unsigned usual = lm_thread_processors();
+    unsigned usual = lm_thread_processors_init();
     // A quarter of the processors, as in Go, counting the collector's own: see
     // docs/internals/decisions/0009.
     team.beside = usual >= 8 ? usual / 4 - 1 : 0;

@@ -174,13 +174,21 @@ bool lm_thread_start(void *(*fn)(void *), void *argument, const char *name,
     return rc == 0;
 }
 
-unsigned lm_thread_processors(void) {
+// On which processors the process may run, a bit each: as many as Linux can
+// have (NR_CPUS of arch/x86/Kconfig), where cpu_set_t has 1,024.
+enum { PROCESSORS_BYTES = 8192 / 8 };
+static union {
     cpu_set_t set;
-    CPU_ZERO(&set);
-    if (sched_getaffinity(0, sizeof set, &set) != 0) {
-        return 1;
-    }
-    int count = CPU_COUNT(&set);
+    char bytes[PROCESSORS_BYTES];
+} processors;
+static bool processors_are_known;
+
+unsigned lm_thread_processors_init(void) {
+    processors_are_known =
+        sched_getaffinity(0, PROCESSORS_BYTES, &processors.set) == 0;
+    int count = processors_are_known
+                    ? CPU_COUNT_S(PROCESSORS_BYTES, &processors.set)
+                    : 1;
     return count > 0 ? (unsigned)count : 1;
 }
 
@@ -207,6 +215,10 @@ void lm_thread_begin(uint64_t slice_ns) {
         __asan_unpoison_memory_region(
             (const void *)(sp - THREAD_STACK_BYTES), // NOLINT
             THREAD_STACK_BYTES + THREAD_FRAMES_BYTES);
+    }
+    if (processors_are_known) {
+        // Where none of them is left, it stays where it is.
+        sched_setaffinity(0, PROCESSORS_BYTES, &processors.set);
     }
     if (syscall(SYS_sched_getattr, 0, &s, sizeof s, 0) == 0 &&
         s.policy == SCHED_OTHER) {

@@ -34,14 +34,17 @@ bool lm_thread_stack(uintptr_t *low, uintptr_t *high);
 bool lm_thread_start(void *(*fn)(void *), void *argument, const char *name,
                      bool is_for_program);
 
-// lm_thread_begin is what a thread of the library's own does first. It makes it
-// run for about so long at a time where it shares a processor: more often, and no
-// more in all. Linux before 6.12 does not listen; see sched_setattr(2) and the
-// kernel's sched-eevdf.rst.
-void lm_thread_begin(uint64_t slice_ns);
+// lm_thread_processors_init returns on how many processors the calling thread
+// may run, and notes which: all threads of the library's own may run there, even
+// if one that begins them is kept on fewer by then.
+unsigned lm_thread_processors_init(void);
 
-// lm_thread_processors returns on how many processors this process may run.
-unsigned lm_thread_processors(void);
+// lm_thread_begin is what a thread of the library's own does first. It leaves the
+// processors to which the thread that began it is bound, and makes it run for
+// about so long at a time where it shares one: more often, and no more in all.
+// Linux before 6.12 does not listen; see sched_setattr(2) and the kernel's
+// sched-eevdf.rst.
+void lm_thread_begin(uint64_t slice_ns);
 
 // lm_thread_let_faults_in takes SIGSEGV out of a set of signals to be blocked,
 // with LOAM_TRACK=mprotect: a store must always be able to fault.

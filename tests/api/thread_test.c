@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 // thread_test.c: stacks, registers and storage of threads as roots.
 
+#include <dirent.h>
 #include <loam.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -10,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <threads.h>
 #include <unistd.h>
 
@@ -501,6 +504,68 @@ static void a_thread_on_memory_of_the_program_is_scanned(void **state) {
     turn_free(turn);
 }
 
+// How many of this process's threads are the library's own and may run on so
+// many processors.
+static int own_threads_on(int processor_count) {
+    int found = 0;
+    DIR *tasks = opendir("/proc/self/task");
+    for (struct dirent *task; tasks && (task = readdir(tasks)) != NULL;) {
+        char path[64];
+        char name[32] = "";
+        snprintf(path, sizeof path, "/proc/self/task/%.16s/comm", task->d_name);
+        FILE *file = fopen(path, "r");
+        if (file == NULL) {
+            continue;
+        }
+        cpu_set_t set;
+        if (fgets(name, sizeof name, file) && strncmp(name, "loam-", 5) == 0 &&
+            sched_getaffinity(atoi(task->d_name), sizeof set, &set) == 0 &&
+            CPU_COUNT(&set) == processor_count) {
+            found++;
+        }
+        fclose(file);
+    }
+    if (tasks) {
+        closedir(tasks);
+    }
+    return found;
+}
+
+// In a child, in which the library's threads begin anew.
+static void a_bound_thread_does_not_bind_the_collector(void **state) {
+    (void)state;
+    cpu_set_t all;
+    if (sched_getaffinity(0, sizeof all, &all) != 0 || CPU_COUNT(&all) < 2) {
+        skip(); // there is nothing to be bound to
+    }
+    pid_t child = fork();
+    if (child == 0) {
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        for (size_t i = 0; CPU_COUNT(&one) == 0; i++) {
+            if (CPU_ISSET(i, &all)) {
+                CPU_SET(i, &one);
+            }
+        }
+        if (sched_setaffinity(0, sizeof one, &one) != 0) {
+            _exit(2);
+        }
+        void *volatile kept = loam_alloc((size_t)8 << 20);
+        loam_collect();
+        int rc = 3;
+        for (int tries = 0; rc != 0 && tries < 5000; tries++) {
+            usleep(1000); // until they have begun
+            rc = own_threads_on(1) == 0 && own_threads_on(CPU_COUNT(&all)) > 0
+                     ? 0
+                     : 3;
+        }
+        _exit(kept ? rc : 4);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_stack_of_a_thread_keeps_until_it_ends),
@@ -522,6 +587,7 @@ int main(void) {
         cmocka_unit_test(the_number_of_known_threads_follows),
         cmocka_unit_test(a_thread_on_memory_of_the_program_is_scanned),
         cmocka_unit_test(detached_threads_come_and_go),
+        cmocka_unit_test(a_bound_thread_does_not_bind_the_collector),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
