@@ -43,7 +43,8 @@ static void *stand_in_a_crowd(void *argument) {
 static void a_thousand_threads_at_once_are_ordinary(void **state) {
     (void)state;
     static pthread_t threads[CROWD];
-    size_t count = place_scaled(CROWD - 1);
+    size_t scaled = place_scaled(CROWD - 1);
+    size_t count = scaled < CROWD ? scaled : CROWD;
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, (size_t)256 << 10);

@@ -307,7 +307,7 @@ struct elder {
 };
 LOAM_TYPE(struct elder, next)
 
-static struct elder *elders[20000];
+static struct elder *elders[40000];
 static size_t elder_count; // of them, in use
 
 // The young ones take the holes between the old ones.
@@ -344,7 +344,9 @@ static void a_child_forked_amid_a_marking_keeps_what_is_young(void **state) {
     struct chance chance = chance_start(8);
     pthread_barrier_t barrier;
     must(pthread_barrier_init(&barrier, NULL, 2) == 0);
-    elder_count = place_scaled(COUNT_OF(elders));
+    elder_count = place_scaled(COUNT_OF(elders) / 2);
+    elder_count =
+        elder_count < COUNT_OF(elders) ? elder_count : COUNT_OF(elders);
     loam_generations_set(LOAM_ON);
     loam_concurrent_set(LOAM_ON);
     for (size_t i = 0; i < elder_count; i++) {
