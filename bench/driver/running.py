@@ -35,10 +35,13 @@ SAFEPOINT = re.compile(r'Safepoint "(\w+)".* Total: +(\d+) ns')
 
 def safepoint_pauses(log):
     """The stops that a JVM wrote to its log, as the programs in C tell theirs.
-    All of them count, whoever asked for them, save the one at the end."""
+    All of them count, whoever asked for them, save the one at the end, which
+    shows that the log is what we take it for."""
     try:
         found = SAFEPOINT.findall(pathlib.Path(log).read_text())
     except OSError:
+        return {}
+    if not found:
         return {}
     stops = sorted(int(ns) / 1e6 for name, ns in found
                    if name not in ("Exit", "Halt"))

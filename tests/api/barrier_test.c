@@ -169,8 +169,9 @@ static void scene_defined(void) {
     puts("kept");
 }
 
-OWN_FRAME static void fill_aside(void **aside, struct survivors *list) {
-    for (size_t i = 0; i < COUNT; i++) {
+OWN_FRAME static void fill_aside(void **aside, size_t count,
+                                 struct survivors *list) {
+    for (size_t i = 0; i < count; i++) {
         aside[i] = loam_alloc(64);
         survivors_note(list, aside[i]);
     }
@@ -182,7 +183,7 @@ static void scene_range(void) {
     struct survivors again = survivors_new(COUNT);
     told = loam_new(struct told);
     make_old();
-    fill_aside(aside, &list);
+    fill_aside(aside, COUNT, &list);
     loam_store_range(told->place, aside, sizeof aside);
     memset(aside, 0, sizeof aside);
     must(minor_survivors(&list) == COUNT);
@@ -198,13 +199,34 @@ static void scene_range(void) {
     must(told->place[0] == first && told->place[1] == second);
     // By other means.
     make_old();
-    fill_aside(aside, &again);
+    fill_aside(aside, COUNT, &again);
     memcpy(told->place, aside, sizeof aside);
     loam_touched(told->place, sizeof aside);
     memset(aside, 0, sizeof aside);
     must(minor_survivors(&again) == COUNT);
     loam_touched(&first, sizeof first); // outside of the heap
     loam_touched(told, 0);
+    puts("kept");
+}
+
+// In an array only the elements on pages that count as written are looked at.
+static void scene_pages(void) {
+    static void *aside[4 * COUNT]; // a root
+    static struct told *rows;
+    struct survivors list = survivors_new(COUNT_OF(aside));
+    struct survivors again = survivors_new(COUNT_OF(aside));
+    rows = loam_new_array(struct told, 10);
+    make_old();
+    fill_aside(aside, COUNT_OF(aside), &list);
+    loam_store_range(rows[3].place, aside, sizeof aside);
+    memset(aside, 0, sizeof aside);
+    must(minor_survivors(&list) == COUNT_OF(aside));
+    make_old();
+    fill_aside(aside, COUNT_OF(aside), &again);
+    memcpy(rows[3].place, aside, sizeof aside);
+    loam_touched(rows[3].place, sizeof aside);
+    memset(aside, 0, sizeof aside);
+    must(minor_survivors(&again) == COUNT_OF(aside));
     puts("kept");
 }
 
@@ -340,11 +362,17 @@ static void scene_plainly_used(void) {
 }
 
 static const struct scene scenes[] = {
-    {"told", scene_told},       {"plain", scene_plain},
-    {"untold", scene_untold},   {"marked", scene_marked},
-    {"defined", scene_defined}, {"range", scene_range},
-    {"far", scene_far},         {"realloc", scene_realloc},
-    {"shuffle", scene_shuffle}, {"plainly_used", scene_plainly_used},
+    {"told", scene_told},
+    {"plain", scene_plain},
+    {"untold", scene_untold},
+    {"marked", scene_marked},
+    {"defined", scene_defined},
+    {"range", scene_range},
+    {"pages", scene_pages},
+    {"far", scene_far},
+    {"realloc", scene_realloc},
+    {"shuffle", scene_shuffle},
+    {"plainly_used", scene_plainly_used},
 };
 
 // ---- Tests ---------------------------------------------------------------------
@@ -400,6 +428,11 @@ static void pointers_that_are_moved_or_touched_are_seen(void **state) {
     expect_said(scene_play("range", barrier_rung), "kept");
 }
 
+static void a_range_over_many_pages_is_seen(void **state) {
+    (void)state;
+    expect_said(scene_play("pages", barrier_rung), "kept");
+}
+
 static void a_long_range_is_moved_as_memmove_does(void **state) {
     (void)state;
     expect_said(scene_play("far", barrier_rung), "moved");
@@ -448,6 +481,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_type_with_a_mark_function_can_be_barriered),
         cmocka_unit_test(a_type_defined_at_run_time_can_be_barriered),
         cmocka_unit_test(pointers_that_are_moved_or_touched_are_seen),
+        cmocka_unit_test(a_range_over_many_pages_is_seen),
         cmocka_unit_test(a_long_range_is_moved_as_memmove_does),
         cmocka_unit_test(what_realloc_copies_is_seen),
         cmocka_unit_test(no_store_is_lost_while_threads_shuffle_pointers),

@@ -25,6 +25,7 @@
 #define PAGE_WORDS (4096 / sizeof(void *))
 #define ROWS_LIMIT 512
 #define SPOTS 8
+#define HEAD_WORDS 600
 #define OUTSIDE_WORDS 64 // of a row that is no object
 #define THREADS 3
 
@@ -32,6 +33,13 @@ struct quad {
     void *words[4];
 };
 LOAM_TYPE(struct quad, words)
+
+// A fixed part of more than a page, and a tail.
+struct tailed {
+    void *head[HEAD_WORDS];
+    void *tail[];
+};
+LOAM_TYPE(struct tailed, head, LOAM_FLEX(tail))
 
 struct row {
     void **words;
@@ -109,6 +117,14 @@ static void field_add(struct field *f, void **words, size_t count,
     row_choose_spots(row, &f->chance);
 }
 
+static OWN_FRAME void field_add_tailed(struct field *f, size_t bytes) {
+    size_t count = bytes / sizeof(void *);
+    struct tailed *object =
+        loam_new_flex(struct tailed, tail, count - HEAD_WORDS);
+    f->anchors[f->row_count] = object;
+    field_add(f, (void **)object, count, "an object with a tail");
+}
+
 static OWN_FRAME void field_add_object(struct field *f, size_t bytes) {
     size_t count = bytes / sizeof(void *);
     bool is_typed = chance_below(&f->chance, 2) == 0;
@@ -135,6 +151,7 @@ static void field_add_large(struct field *f, size_t most) {
                                    65536, 300000, 1 << 20, 3 << 20};
     for (size_t i = 0; i < COUNT_OF(sizes) && sizes[i] <= most; i++) {
         field_add_object(f, sizes[i]);
+        field_add_tailed(f, sizes[i]);
     }
 }
 

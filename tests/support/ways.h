@@ -19,7 +19,8 @@ struct ways {
 void ways_begin(struct ways *ways);
 void ways_end(struct ways *ways);
 
-// ways_count is how many there are; ways_name tells one of them.
+// ways_count is how many there are: without the system's where pages are
+// protected. ways_name tells one of them.
 size_t ways_count(void);
 const char *ways_name(size_t way);
 
