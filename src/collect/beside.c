@@ -79,8 +79,12 @@ struct beside {
 // stopping took longer there is time to mark all the same, or it was in vain.
 static uint64_t beside_deadline(const struct beside *b) {
     uint64_t gib = (lm_run_used() >> (30 - LM_BLOCK_SHIFT)) + 1;
-    if (b->stops >= BESIDE_STOPS * gib || b->ns >= BESIDE_STOPS_NS * gib ||
-        lm_phase_is_hurried()) {
+    if (b->stops >= BESIDE_STOPS * gib || b->ns >= BESIDE_STOPS_NS * gib) {
+        b->event->end = LM_END_STALLED;
+        return 0;
+    }
+    if (lm_phase_is_hurried()) {
+        b->event->end = LM_END_AWAITED;
         return 0;
     }
     return lm_clock_ns() + lm_pace_target_ns() / 10 * 6;

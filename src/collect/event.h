@@ -27,11 +27,20 @@ enum lm_cycle_kind {
 };
 #define LM_CYCLE_KINDS 4
 
+// How a marking beside the program ended, where it was not in short stops.
+enum lm_cycle_end {
+    LM_END_AS_MEANT,
+    LM_END_AWAITED, // in one stop: a thread waited for it
+    LM_END_STALLED, // in one stop: pages were written as fast as they were read
+    LM_END_FAILED,  // not at all, and all was marked in a stop
+};
+
 // struct lm_cycle_event is one collection, for who listens.
 struct lm_cycle_event {
     uint64_t number;
     enum lm_cycle_kind kind;
     enum lm_cause cause;
+    enum lm_cycle_end end;
     size_t heap_before_bytes;
     size_t heap_after_bytes; // blocks with anything alive
     size_t live_bytes;

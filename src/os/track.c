@@ -21,6 +21,7 @@ static struct {
     uintptr_t base;
     uintptr_t end;
     char reason[160];
+    bool is_lost; // the kernel's was in use
 } track;
 
 struct loam_barrier_ loam_barrier_;
@@ -92,16 +93,54 @@ static enum lm_track_rung track_choose(void) {
     return LM_TRACK_NONE;
 }
 
+static void track_set(enum lm_track_rung rung) {
+    __atomic_store_n(&track.rung, rung, __ATOMIC_RELAXED);
+    if (lm_settings.log_track || lm_settings.log_gc) {
+        lm_print(2, "loam track %s: %s\n", lm_track_name(rung), track.reason);
+    }
+}
+
+// Whoever asked for something by name is told that it cannot be had.
+static void track_complain(void) {
+    const char *asked = lm_settings.track != LM_TRACK_AUTO
+                            ? lm_track_name(lm_settings.track)
+                            : NULL;
+    if (asked == NULL && lm_settings.generations != LM_ON &&
+        lm_settings.concurrent != LM_ON) {
+        return;
+    }
+    lm_print(2,
+             "loam: %s%s cannot be had: %s\n"
+             "  going on without write tracking: collections stop the program "
+             "while they mark\n"
+             "  what to do: see LOAM_TRACK in docs/settings.md\n",
+             asked ? "LOAM_TRACK=" : "write tracking", asked ? asked : "",
+             track.reason);
+}
+
+// The kernel's can be lost on the way: a filter of system calls that the program
+// set up later, descriptors that it closed where no new ones can be had.
+static void track_look_after(void) {
+    if (track.rung == LM_TRACK_KERNEL && lm_track_kernel_is_lost()) {
+        track.is_lost = true;
+        track_set(LM_TRACK_NONE);
+    } else if (track.is_lost && lm_track_kernel_restore()) {
+        track.is_lost = false;
+        track_say("userfaultfd and PAGEMAP_SCAN can be had again");
+        track_set(LM_TRACK_KERNEL);
+    }
+}
+
 bool lm_track_open(uintptr_t base, size_t bytes) {
     if (track.rung == LM_TRACK_AUTO) {
         track.base = base;
         track.end = base + bytes;
-        enum lm_track_rung rung = track_choose();
-        __atomic_store_n(&track.rung, rung, __ATOMIC_RELAXED);
-        if (lm_settings.log_track) {
-            lm_print(2, "loam track %s: %s\n", lm_track_name(rung),
-                     track.reason);
+        track_set(track_choose());
+        if (track.rung == LM_TRACK_NONE && lm_settings.track != LM_TRACK_NONE) {
+            track_complain();
         }
+    } else {
+        track_look_after();
     }
     return track.rung != LM_TRACK_NONE;
 }

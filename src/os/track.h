@@ -27,7 +27,8 @@
 
 // lm_track_open probes what the system can do and takes the rung that the
 // settings ask for, or the best; false when that is LM_TRACK_NONE. The first
-// call costs up to a millisecond; later ones return what it found.
+// call costs up to a millisecond; later ones return what it found, unless the
+// kernel's was lost since, or can be had again. By who collects, at the beginning.
 bool lm_track_open(uintptr_t base, size_t bytes);
 
 // lm_track_close gives back what open took.

@@ -44,6 +44,10 @@ static struct {
     char *reason; // where to say why not
     size_t room;
     uint8_t *has_armed; // by region; atomic. NULL: all may have
+    bool is_probing;
+    const char *refused; // what the system refused meanwhile
+    int error;           // and why
+    bool is_lost;        // it could not be had again
 } kernel = {.faults = LM_DESCRIPTOR_NONE, .map = LM_DESCRIPTOR_NONE};
 
 // ---- Where pages may be armed --------------------------------------------------------
@@ -109,6 +113,14 @@ static bool kernel_register(uintptr_t start, uintptr_t end) {
     return ioctl(kernel.faults.fd, UFFDIO_REGISTER, &r) == 0;
 }
 
+// What probing is told: with errno as it is.
+static void kernel_note(bool ok, const char *what) {
+    if (!ok && kernel.is_probing && kernel.refused == NULL) {
+        kernel.refused = what;
+        kernel.error = errno;
+    }
+}
+
 static bool kernel_protect(uintptr_t start, uintptr_t end, bool on) {
     struct uffdio_writeprotect w = {.range = {start, end - start},
                                     .mode =
@@ -118,6 +130,7 @@ static bool kernel_protect(uintptr_t start, uintptr_t end, bool on) {
     do {
         ok = ioctl(kernel.faults.fd, UFFDIO_WRITEPROTECT, &w) == 0;
     } while (!ok && errno == EAGAIN);
+    kernel_note(ok, "userfaultfd's write protection");
     errno = error;
     return ok;
 }
@@ -160,6 +173,7 @@ static bool kernel_scan(struct lm_track_scan *scan) {
     }
     int error = errno;
     int count = ioctl(kernel.map.fd, TRACK_PAGEMAP_SCAN, &arg);
+    kernel_note(count >= 0, "PAGEMAP_SCAN");
     errno = error;
     if (count < 0) {
         return false;
@@ -268,6 +282,8 @@ static bool kernel_probe(void) {
         return false;
     }
     uintptr_t huge = lm_round_up((uintptr_t)p, PROBE_HUGE);
+    kernel.is_probing = true;
+    kernel.refused = NULL;
     bool ok = kernel_register((uintptr_t)p, (uintptr_t)p + bytes);
     if (!ok) {
         lm_format(kernel.reason, kernel.room,
@@ -277,9 +293,16 @@ static bool kernel_probe(void) {
                !probe_small((volatile char *)huge +  // NOLINT
                             16 * LM_PAGE_BYTES)) {
         ok = false;
-        lm_format(kernel.reason, kernel.room,
-                  "the kernel's write protection misses stores when probed");
+        if (kernel.refused) {
+            lm_format(kernel.reason, kernel.room, "%s is refused: %s",
+                      kernel.refused, strerror(kernel.error));
+        } else {
+            lm_format(kernel.reason, kernel.room,
+                      "the kernel's write protection misses stores when "
+                      "probed");
+        }
     }
+    kernel.is_probing = false;
     lm_memory_release(p, bytes);
     return ok;
 }
@@ -311,8 +334,13 @@ bool lm_track_kernel_restore(void) {
     int error = errno;
     lm_track_kernel_close();
     bool ok = kernel_open() && kernel_register(kernel.base, kernel.end);
+    kernel.is_lost = !ok;
     errno = error;
     return ok;
+}
+
+bool lm_track_kernel_is_lost(void) {
+    return kernel.is_lost;
 }
 
 bool lm_track_kernel_next(struct lm_track_scan *scan, uintptr_t *start,

@@ -19,6 +19,10 @@ void lm_track_kernel_fini(void);
 // when it cannot.
 bool lm_track_kernel_restore(void);
 
+// lm_track_kernel_is_lost says whether the last lm_track_kernel_restore could not;
+// the reason is left in words.
+bool lm_track_kernel_is_lost(void);
+
 // lm_track_kernel_arm and disarm are lm_track_arm and lm_track_disarm, or
 // lm_track_disarm_all.
 bool lm_track_kernel_arm(uintptr_t start, uintptr_t end);

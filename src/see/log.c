@@ -17,6 +17,15 @@
 #include <string.h>
 #include <unistd.h>
 
+// What there is to say of how it ended.
+static const char *log_end(enum lm_cycle_end end) {
+    static const char *const texts[] = {
+        "", ", ended in one stop: a thread waited for it",
+        ", ended in one stop: stalled by what was written meanwhile",
+        ", in one stop: marking beside the program failed"};
+    return texts[end];
+}
+
 void lm_log_cycle(const struct lm_cycle_event *e) {
     if (!lm_settings.log_gc) {
         return;
@@ -26,11 +35,11 @@ void lm_log_cycle(const struct lm_cycle_event *e) {
     lm_print(
         2,
         "loam gc %zu %s (%s): heap %B -> %B, live %B in %zu objects, "
-        "pause %F ms x%u (stop %F), mark %F ms x%u, dirty %zu, cpu %F %%\n",
+        "pause %F ms x%u (stop %F), mark %F ms x%u, dirty %zu, cpu %F %%%s\n",
         (size_t)e->number, lm_cycle_kind_name(e->kind), lm_cause_name(e->cause),
         e->heap_before_bytes, e->heap_after_bytes, e->live_bytes, e->live_count,
         e->pause_ns / 1000, e->pause_count, e->stop_ns / 1000,
-        e->mark_ns / 1000, e->markers, e->dirty_pages, share);
+        e->mark_ns / 1000, e->markers, e->dirty_pages, share, log_end(e->end));
 }
 
 void lm_log_compact(const struct lm_compact_event *e) {
@@ -88,6 +97,7 @@ static const struct {
     FIELD(compaction_count),
     FIELD(moved_count),
     FIELD(moved_bytes),
+    FIELD(compaction_pause_max_ns),
     FIELD(soft_limit_bytes),
     FIELD(own_bytes),
 #undef FIELD

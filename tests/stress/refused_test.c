@@ -173,13 +173,17 @@ static void scene_fork(void) {
     puts("worked");
 }
 
+static void close_all(void) {
+    for (int fd = 3; fd < 1024; fd++) {
+        close(fd);
+    }
+}
+
 // As daemons do, more than once.
 static void scene_close_all(void) {
     for (size_t i = 0; i < 4; i++) {
         work(place_scaled(2000));
-        for (int fd = 3; fd < 1024; fd++) {
-            close(fd);
-        }
+        close_all();
     }
     work(place_scaled(2000));
     puts("worked");
@@ -211,11 +215,38 @@ static void scene_take_numbers(void) {
     puts("worked");
 }
 
+// A program that forbids itself what it does not need, once it runs.
+static void scene_late_filter(void) {
+    work(place_scaled(2000));
+    close_all();
+    must(refuse_userfaultfd());
+    work(place_scaled(2000));
+    puts("worked");
+}
+
+static bool limit_files_for_now(rlim_t count) {
+    struct rlimit limit;
+    must(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    limit.rlim_cur = count;
+    return setrlimit(RLIMIT_NOFILE, &limit) == 0;
+}
+
+static void scene_shortage(void) {
+    struct rlimit limit;
+    must(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    work(place_scaled(2000));
+    close_all();
+    must(limit_files_for_now(3));
+    work(place_scaled(2000));
+    must(limit_files_for_now(limit.rlim_cur));
+    work(place_scaled(2000));
+    puts("worked");
+}
+
 static const struct scene scenes[] = {
-    {"work", scene_work},
-    {"fork", scene_fork},
-    {"close_all", scene_close_all},
-    {"take_numbers", scene_take_numbers},
+    {"work", scene_work},           {"late_filter", scene_late_filter},
+    {"shortage", scene_shortage},   {"fork", scene_fork},
+    {"close_all", scene_close_all}, {"take_numbers", scene_take_numbers},
 };
 
 // ---- Tests -------------------------------------------------------------------------
@@ -277,7 +308,8 @@ static void a_kernel_before_6_7_is_named(void **state) {
     expect_after(lack_asynchronous,
                  "loam track none: the kernel has no asynchronous write "
                  "protection (Linux 6.7 has)\n");
-    expect_after(lack_scan, "loam track none: the kernel");
+    expect_after(lack_scan, "loam track none: PAGEMAP_SCAN is refused: "
+                            "Inappropriate ioctl for device\n");
 }
 
 static void memory_that_cannot_be_registered_is_named(void **state) {
@@ -329,6 +361,47 @@ static void a_rung_that_was_turned_off_is_named(void **state) {
                            "loam track none: LOAM_TRACK=none\n"));
 }
 
+static void what_was_asked_for_by_name_and_cannot_be_had_is_told(void **state) {
+    (void)state;
+    const char *const kernel[] = {"LOAM_TRACK=kernel", NULL};
+    const char *const on[] = {"LOAM_CONCURRENT=on", NULL};
+    const char *const none[] = {"LOAM_TRACK=none", "LOAM_CONCURRENT=on", NULL};
+    const struct outcome *o =
+        scene_play_after(refuse_userfaultfd, "work", kernel);
+    if (scene_was_refused(o)) {
+        skip();
+    }
+    assert_true(is_outcome(o, "loam: LOAM_TRACK=kernel cannot be had: "
+                              "userfaultfd is refused: Operation not "
+                              "permitted\n"));
+    o = scene_play_after(refuse_userfaultfd, "work", on);
+    assert_true(is_outcome(o, "loam: write tracking cannot be had: "));
+    o = scene_play_after(refuse_userfaultfd, "work", NULL);
+    assert_true(is_outcome(o, ""));
+    assert_string_equal(o->err, "");
+    o = scene_play("work", none);
+    assert_string_equal(o->err, "");
+}
+
+static void a_rung_that_is_lost_on_the_way_is_named(void **state) {
+    (void)state;
+    require_kernel_rung();
+    const struct outcome *o = scene_play("late_filter", eager);
+    assert_true(is_outcome(o, "loam track kernel: "));
+    assert_true(is_outcome(o, "loam track none: userfaultfd is refused: "
+                              "Operation not permitted\n"));
+}
+
+static void a_rung_comes_back_when_it_can_be_had_again(void **state) {
+    (void)state;
+    require_kernel_rung();
+    const struct outcome *o = scene_play("shortage", eager);
+    assert_true(is_outcome(o, "loam track none: userfaultfd is refused: Too "
+                              "many open files\n"));
+    assert_true(is_outcome(o, "loam track kernel: userfaultfd and "
+                              "PAGEMAP_SCAN can be had again\n"));
+}
+
 static void closed_descriptors_are_opened_anew(void **state) {
     (void)state;
     assert_true(is_outcome(scene_play("close_all", eager), "loam track "));
@@ -350,6 +423,9 @@ int main(int argc, char **argv) {
         cmocka_unit_test(few_descriptors_are_enough),
         cmocka_unit_test(a_limit_of_address_space_leaves_the_kernels_rung),
         cmocka_unit_test(a_rung_that_was_turned_off_is_named),
+        cmocka_unit_test(what_was_asked_for_by_name_and_cannot_be_had_is_told),
+        cmocka_unit_test(a_rung_that_is_lost_on_the_way_is_named),
+        cmocka_unit_test(a_rung_comes_back_when_it_can_be_had_again),
         cmocka_unit_test(closed_descriptors_are_opened_anew),
         cmocka_unit_test(descriptors_taken_by_the_program_are_left_alone),
     };
