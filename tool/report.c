@@ -66,6 +66,7 @@ static const struct {
     REPORT_FIGURE(compaction_count),
     REPORT_FIGURE(moved_count),
     REPORT_FIGURE(moved_bytes),
+    REPORT_FIGURE(compaction_pause_max_ns),
     REPORT_FIGURE(soft_limit_bytes),
     REPORT_FIGURE(own_bytes),
     {"elapsed_ns", offsetof(struct report, elapsed_ns)},

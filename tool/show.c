@@ -138,7 +138,7 @@ static void show_track(FILE *to, const struct report *report,
         return;
     }
     char *name = show_name(report->track, 12, look);
-    char *reason = show_name(report->track_reason, 46, look);
+    char *reason = show_name(report->track_reason, 160, look);
     show_label(to, look, "write tracking");
     fprintf(to, "%s: %s\n", name, reason);
     free(name);
@@ -164,6 +164,14 @@ static void show_pauses(FILE *to, const struct loam_stats *stats,
         show_label(to, look, "  longest of");
         show_kinds(to, stats, true);
         fputc('\n', to);
+    }
+    if (stats->compaction_count > 0) {
+        show_label(to, look, "compactions");
+        fprintf(to, "%s, %s objects of %s moved, longest pause %s\n",
+                text_number(stats->compaction_count).bytes,
+                text_number(stats->moved_count).bytes,
+                text_size(stats->moved_bytes).bytes,
+                text_time(stats->compaction_pause_max_ns).bytes);
     }
 }
 

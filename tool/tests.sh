@@ -41,6 +41,10 @@ full_count 2
 full_pause_max_ns 2100000
 concurrent_count 1
 concurrent_pause_max_ns 640000
+compaction_count 3
+moved_count 189004
+moved_bytes 35127296
+compaction_pause_max_ns 890000
 track kernel userfaultfd and PAGEMAP_SCAN passed the probe
 a_figure_of_a_newer_library 7
 elapsed_ns 1490000000
@@ -49,6 +53,9 @@ type 23101 5544240 25000 6000000 struct word "quoted\"
 type 7010 1697574 9586331 416365312 (leaf)
 end
 END
+
+sed 's/^track .*/track none userfaultfd refuses to register memory: Cannot allocate memory/' \
+    good.report >refused.report
 
 # A program that leaves a report behind as one that uses Loam does.
 cat >writes <<'END'
@@ -71,6 +78,8 @@ check "the report tells the kinds of collections apart" err_has \
     "collections     14: 11 minor, 2 full, 1 concurrent"
 check "the report shows the longest pause of each kind" err_has \
     "minor 310 us, full 2.10 ms, concurrent 640 us"
+check "the report shows compactions, what they moved and their pauses" \
+    err_has "compactions     3, 189,004 objects of 33.5 MiB moved, longest pause 890 us"
 check "the report says how writes are tracked, and why" err_has \
     "write tracking  kernel: userfaultfd and PAGEMAP_SCAN passed the probe"
 check "the report shows what was allocated" \
@@ -86,6 +95,10 @@ check "no line is longer than 80 columns" \
     test "$(awk '{ if (length > m) m = length } END { print m }' err)" -le 80
 check "the program's output is left alone" test ! -s out
 check "no file is left behind" nothing_is_left
+
+run run -- ./writes refused.report
+check "the report gives the whole reason why writes are not tracked" err_has \
+    "none: userfaultfd refuses to register memory: Cannot allocate memory"
 
 run run ./writes good.report 7
 check "a failing program has its status passed on" status_is 7
@@ -171,11 +184,11 @@ broken huge "a figure that is too large is refused" "line 3 has no whole number"
 sed '3s/ .*//' good.report >alone.report
 broken alone "a name without a figure is refused" "line 3 is"
 sed 's/^track .*/track kernel/' good.report >mute.report
-broken mute "tracking without a reason is refused" "line 19 says not how"
+broken mute "tracking without a reason is refused" "line 23 says not how"
 sed 's/^type 7010 .*/type 7010 12 leaf/' good.report >short.report
-broken short "a type with too few numbers is refused" "line 24 is no type"
+broken short "a type with too few numbers is refused" "line 28 is no type"
 sed 's/^type 7010 .*/type 7010 1 2 3 /' good.report >nameless.report
-broken nameless "a type without a name is refused" "line 24 is no type"
+broken nameless "a type without a name is refused" "line 28 is no type"
 : >empty.report
 broken empty "an empty report is none" "no figures"
 

@@ -198,6 +198,7 @@ struct loam_stats {
     uint64_t compaction_count; // passes over the heap
     uint64_t moved_count;      // objects moved, since the start
     uint64_t moved_bytes;
+    uint64_t compaction_pause_max_ns;
     uint64_t soft_limit_bytes; // 0: none
     uint64_t own_bytes;        // tables and mark stacks, beside the heap
 };

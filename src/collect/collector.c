@@ -93,8 +93,11 @@ static void *collector_run(void *unused) {
         if (__atomic_exchange_n(&collector.is_cold, false, __ATOMIC_ACQ_REL)) {
             lm_run_warm(collector_give_way);
         }
+        // A compaction would be left off for it; who has spent the budget asks
+        // again when that is over.
         if (__atomic_exchange_n(&collector.is_wanted, false,
-                                __ATOMIC_ACQ_REL)) {
+                                __ATOMIC_ACQ_REL) &&
+            !lm_compact_is_on()) {
             lm_cycle_collect(LM_CYCLE_BESIDE, LM_CAUSE_GROWTH,
                              lm_cycle_number());
             continue;

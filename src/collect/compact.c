@@ -71,6 +71,7 @@
 static struct {
     void (*listener)(const struct lm_compact_event *);
     struct lm_compact_figures figures; // atomic
+    unsigned running; // lm_compact_run and lm_compact_idle; atomic
 } compact;
 
 // One pass.
@@ -248,6 +249,9 @@ static void pass_account(struct pass *p) {
     p->event.number = __atomic_add_fetch(&f->count, 1, __ATOMIC_RELAXED);
     __atomic_add_fetch(&f->moved_count, p->event.moved_count, __ATOMIC_RELAXED);
     __atomic_add_fetch(&f->moved_bytes, p->event.moved_bytes, __ATOMIC_RELAXED);
+    if (p->event.pause_ns > f->pause_max_ns) {
+        __atomic_store_n(&f->pause_max_ns, p->event.pause_ns, __ATOMIC_RELAXED);
+    }
 }
 
 // The caller holds collections off. False when there was nothing to do, or what
@@ -285,7 +289,15 @@ static void compact_give_way(void) {
     }
 }
 
-void lm_compact_run(void) {
+static void compact_begin(void) {
+    __atomic_add_fetch(&compact.running, 1, __ATOMIC_RELAXED);
+}
+
+static void compact_end(void) {
+    __atomic_sub_fetch(&compact.running, 1, __ATOMIC_RELAXED);
+}
+
+static void compact_passes(void) {
     unsigned passes = 0;
     for (unsigned i = 0; i < COMPACT_TRIES && passes < COMPACT_PASSES; i++) {
         struct pass p = {.next = 1};
@@ -306,8 +318,15 @@ void lm_compact_run(void) {
     }
 }
 
+void lm_compact_run(void) {
+    compact_begin();
+    compact_passes();
+    compact_end();
+}
+
 void lm_compact_idle(void) {
     struct pass p = {.next = 1};
+    compact_begin();
     lm_cycle_hold();
     size_t gain = lm_evacuate_gain(COMPACT_DENSE_IDLE);
     if (gain >= COMPACT_LEAST_BLOCKS &&
@@ -315,6 +334,7 @@ void lm_compact_idle(void) {
         pass_run(&p, COMPACT_DENSE_IDLE);
     }
     lm_cycle_let();
+    compact_end();
 }
 
 void lm_compact_figures_get(struct lm_compact_figures *f) {
@@ -323,9 +343,16 @@ void lm_compact_figures_get(struct lm_compact_figures *f) {
         __atomic_load_n(&compact.figures.moved_count, __ATOMIC_RELAXED);
     f->moved_bytes =
         __atomic_load_n(&compact.figures.moved_bytes, __ATOMIC_RELAXED);
+    f->pause_max_ns =
+        __atomic_load_n(&compact.figures.pause_max_ns, __ATOMIC_RELAXED);
+}
+
+bool lm_compact_is_on(void) {
+    return __atomic_load_n(&compact.running, __ATOMIC_RELAXED) != 0;
 }
 
 void lm_compact_fork_child(void) {
+    compact.running = 0;
     lm_refer_end();
     lm_evacuate_end();
 }

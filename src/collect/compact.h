@@ -33,11 +33,16 @@ void lm_compact_run(void);
 // library's own thread, when the program has not needed it for a while.
 void lm_compact_idle(void);
 
+// lm_compact_is_on says whether one of these is under way: who has spent the budget
+// need not ask for a collection, which would have it left off. It paces itself.
+bool lm_compact_is_on(void);
+
 // Figures, since the start.
 struct lm_compact_figures {
     uint64_t count;
     uint64_t moved_count;
     uint64_t moved_bytes;
+    uint64_t pause_max_ns;
 };
 void lm_compact_figures_get(struct lm_compact_figures *figures);
 

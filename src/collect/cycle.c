@@ -242,7 +242,7 @@ static enum lm_cycle_kind cycle_allowed(enum lm_cycle_kind kind) {
 bool lm_cycle_collect(enum lm_cycle_kind kind, enum lm_cause cause,
                       uint64_t seen) {
     struct lm_cycle_event event = {.cause = cause};
-    if (lm_beside_is_on()) {
+    if (lm_beside_is_on() && kind != LM_CYCLE_BESIDE) {
         lm_phase_hurry(true); // the rest in a stop: somebody waits
     }
     __atomic_add_fetch(&cycle.waiting, 1, __ATOMIC_RELAXED);
@@ -265,6 +265,11 @@ bool lm_cycle_collect(enum lm_cycle_kind kind, enum lm_cause cause,
         cycle.on_begin(lm_cycle_number() + 1);
     }
     bool ok = cycle_run(&event);
+    if (!ok && event.kind == LM_CYCLE_BESIDE) {
+        event.kind = LM_CYCLE_FULL;
+        event.end = LM_END_FAILED;
+        ok = cycle_run(&event);
+    }
     if (ok) {
         cycle_follow(&event);
         lm_pause_gate();

@@ -15,11 +15,13 @@
 #include "base/settings.h"
 #include "collect/beside.h"
 #include "collect/collector.h"
+#include "collect/compact.h"
 #include "collect/cycle.h"
 #include "collect/last.h"
 #include "collect/level.h"
 #include "collect/pace.h"
 #include "heap/run.h"
+#include "heap/space.h"
 #include "life/settle.h"
 #include "mark/team.h"
 #include "os/thread.h"
@@ -86,9 +88,10 @@ static bool grant_request(struct lm_member *self) {
 static void grant_budget(struct lm_member *self, uint64_t seen) {
     if (lm_run_is_high(LM_STASH_BLOCKS)) {
         grant_collect(self, LM_CYCLE_FULL, LM_CAUSE_SOFT, seen);
-    } else if (lm_beside_is_on()) {
+    } else if (lm_beside_is_on() || lm_compact_is_on()) {
         grant_pace(self);
-    } else if (!lm_pace_wants_full() && lm_settle_allows_minor()) {
+    } else if (!lm_pace_wants_full() && lm_space.is_sticky &&
+               lm_settle_allows_minor()) {
         grant_collect(self, LM_CYCLE_MINOR, LM_CAUSE_GROWTH, seen);
     } else if (lm_pace_is_concurrent() && grant_request(self)) {
         grant_pace(self);

@@ -76,6 +76,7 @@ static void stats_of_compaction(struct loam_stats *s) {
     s->compaction_count = f.count;
     s->moved_count = f.moved_count;
     s->moved_bytes = f.moved_bytes;
+    s->compaction_pause_max_ns = f.pause_max_ns;
 }
 
 // The histogram gives the middle of a bucket, which may lie past the longest.

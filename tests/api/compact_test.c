@@ -655,6 +655,37 @@ static void the_program_goes_on_allocating_where_objects_were(void **state) {
     kept = NULL;
 }
 
+static int allocating_is_over;
+
+static void *allocate_on_and_on(void *unused) {
+    while (__atomic_load_n(&allocating_is_over, __ATOMIC_ACQUIRE) == 0) {
+        for (size_t i = 0; i < 100; i++) {
+            must(loam_alloc(64) != NULL);
+        }
+    }
+    return unused;
+}
+
+// It was left off whenever a thread had spent its budget, and where one does
+// nothing else than allocate nothing ever moved.
+static void who_only_allocates_does_not_stop_it(void **state) {
+    (void)state;
+    struct loam_stats before, after;
+    pthread_t thread;
+    directory_make(place_scaled(40000));
+    allocating_is_over = 0;
+    must(pthread_create(&thread, NULL, allocate_on_and_on, NULL) == 0);
+    loam_stats_get(&before);
+    uint64_t moved = compact_clean();
+    loam_stats_get(&after);
+    __atomic_store_n(&allocating_is_over, 1, __ATOMIC_RELEASE);
+    must(pthread_join(thread, NULL) == 0);
+    directory_check();
+    assert_true(moved > kept->count / 2);
+    assert_true(after.compaction_count - before.compaction_count < 6);
+    kept = NULL;
+}
+
 static void a_child_of_fork_can_compact(void **state) {
     (void)state;
     if (place_has_tsan()) {
@@ -793,6 +824,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_number_where_a_pointer_was_is_left_alone),
         cmocka_unit_test(one_that_all_refer_to_stays_without_harm),
         cmocka_unit_test(the_program_goes_on_allocating_where_objects_were),
+        cmocka_unit_test(who_only_allocates_does_not_stop_it),
         cmocka_unit_test(a_child_of_fork_can_compact),
         cmocka_unit_test(with_off_nothing_moves),
         cmocka_unit_test(it_moves_whatever_writes_are_tracked_by),
