@@ -3,6 +3,7 @@
 
 #include <loam.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -385,6 +386,97 @@ static void a_child_forked_amid_a_marking_keeps_what_is_young(void **state) {
     loam_concurrent_set(concurrent);
 }
 
+#define ROUNDS 12
+
+// No power of two is a multiple of its size: it does not end where the page of a
+// reference begins, which would keep it.
+struct mortal {
+    uint64_t check; // ~number
+    uint64_t rest[5];
+};
+
+static struct loam_weak *weaks[40000]; // to the mortals of this round
+static size_t weak_count;              // of them, in use
+static unsigned char deaths[ROUNDS][COUNT_OF(weaks)];
+
+static void mortal_dies(void *object, void *argument) {
+    const struct mortal *mortal = object;
+    unsigned char *times = argument;
+    must((size_t)(times - deaths[0]) % COUNT_OF(weaks) == ~mortal->check);
+    ++*times;
+}
+
+static OWN_FRAME void mortals_renew(size_t round) {
+    for (size_t i = 0; i < weak_count; i++) {
+        struct mortal *mortal = loam_alloc_leaf(sizeof *mortal);
+        must(mortal != NULL);
+        mortal->check = ~(uint64_t)i;
+        weaks[i] = loam_weak_new(mortal);
+        must(weaks[i] != NULL);
+        must(loam_finalize(mortal, mortal_dies, &deaths[round][i]) == 0);
+    }
+}
+
+// Nobody runs a finalizer but here. After that who has died has had his, once, and
+// is led to by nothing; who has not is whole. Returns how many have died.
+static OWN_FRAME size_t mortals_bury(size_t round) {
+    size_t count = 0;
+    while (loam_finalizers_run(SIZE_MAX) > 0) {
+    }
+    for (size_t i = 0; i < weak_count; i++) {
+        const struct mortal *mortal = loam_weak_get(weaks[i]);
+        must(deaths[round][i] == (mortal == NULL));
+        must(mortal == NULL || mortal->check == ~(uint64_t)i);
+        count += deaths[round][i];
+    }
+    return count;
+}
+
+static _Noreturn void be_an_heir(size_t round) {
+    alarm(CHILD_TIMEOUT_S);
+    (void)mortals_bury(round); // before any collection of its own
+    collect_clean();
+    must(mortals_bury(round) + SURVIVORS_SLACK >= weak_count);
+    loam_verify();
+    _exit(7);
+}
+
+static unsigned settling_epoch(void) {
+    return __atomic_load_n(&loam_weak_epoch_, __ATOMIC_ACQUIRE);
+}
+
+// Settling goes on for many parts after the epoch has changed, and a fork waits
+// for no more than the part that is under way.
+static void a_child_forked_amid_a_settling_finishes_it(void **state) {
+    (void)state;
+    pthread_barrier_t barrier;
+    must(pthread_barrier_init(&barrier, NULL, 2) == 0);
+    weak_count = place_scaled(COUNT_OF(weaks) / 2);
+    weak_count = weak_count < COUNT_OF(weaks) ? weak_count : COUNT_OF(weaks);
+    loam_finalizers_on_demand(NULL, NULL); // from here on
+    for (size_t i = 0; i < ROUNDS; i++) {
+        pthread_t thread;
+        mortals_renew(i);
+        stack_clear();
+        unsigned epoch = settling_epoch();
+        must(pthread_create(&thread, NULL, collect_once, &barrier) == 0);
+        pthread_barrier_wait(&barrier);
+        while (settling_epoch() == epoch) {
+            sched_yield();
+        }
+        pid_t child = fork();
+        if (child == 0) {
+            be_an_heir(i);
+        }
+        expect_child(child);
+        must(pthread_join(thread, NULL) == 0);
+        collect_clean();
+        assert_true(mortals_bury(i) + SURVIVORS_SLACK >= weak_count);
+    }
+    pthread_barrier_destroy(&barrier);
+    memset(weaks, 0, sizeof weaks);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_child_has_a_heap_that_works),
@@ -397,6 +489,8 @@ int main(void) {
         cmocka_unit_test(fork_and_exec_leaves_the_heap_alone),
         cmocka_unit_test(threads_of_the_parent_leave_nothing_in_the_child),
         cmocka_unit_test(a_child_forked_amid_a_marking_keeps_what_is_young),
+        // Last: from then on finalizers are run on demand.
+        cmocka_unit_test(a_child_forked_amid_a_settling_finishes_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
