@@ -59,7 +59,9 @@ collector's threads: marking, their other work, and the kernel for them.
 
 ONE_CORE_WALL = """
 The same with the program's threads on one processor and the other for the
-collector, wall time in seconds:
+collector: wall time in seconds, Loam's over glibc's there and on all processors,
+Loam's longest pause, and where it was measured the slowest operation in a
+thousand, over glibc's there and on all processors:
 
 """
 
@@ -92,8 +94,8 @@ def figures_table(session, workloads):
 def one_core_rows(session, workloads):
     """Wall seconds on one core, and Loam's over glibc's there and with all."""
     names = ("glibc", "bdwgc", "loam")
-    rows = [["", *(name_of(name) for name in names), "Loam / glibc",
-             "the same on all cores"]]
+    rows = [["", *(name_of(name) for name in names), "Loam / glibc", "on all",
+             "longest pause, ms", "99.9 % / glibc", "on all"]]
     for workload in workloads:
         of_all = workload.name.removeprefix("one-core-")
         if session.get(workload.name, "loam"):
@@ -102,7 +104,11 @@ def one_core_rows(session, workloads):
                 *(shown(session.figure(workload.name, name, "value"))
                   for name in names),
                 shown(session.ratio(workload.name, "loam", "glibc", "value")),
-                shown(session.ratio(of_all, "loam", "glibc", "wall_s"))])
+                shown(session.ratio(of_all, "loam", "glibc", "wall_s")),
+                shown(session.figure(workload.name, "loam", "pause_max_ms")),
+                shown(session.ratio(workload.name, "loam", "glibc",
+                                    "p999_us")),
+                shown(session.ratio(of_all, "loam", "glibc", "p999_us"))])
     return rows if len(rows) > 1 else None
 
 
