@@ -237,7 +237,7 @@ static bool pass_begin(struct pass *p, unsigned percent) {
     }
     lm_pause_ungate();
     p->next = 1;
-    p->is_tracked = ok && lm_dirty_open();
+    p->is_tracked = ok && lm_dirty_open() && lm_pace_is_tracked();
     return ok;
 }
 
@@ -330,7 +330,8 @@ void lm_compact_idle(void) {
     lm_cycle_hold();
     size_t gain = lm_evacuate_gain(COMPACT_DENSE_IDLE);
     if (gain >= COMPACT_LEAST_BLOCKS &&
-        gain * 100 >= lm_run_used() * COMPACT_SHARE && lm_dirty_open()) {
+        gain * 100 >= lm_run_used() * COMPACT_SHARE && lm_dirty_open() &&
+        lm_pace_is_tracked()) {
         pass_run(&p, COMPACT_DENSE_IDLE);
     }
     lm_cycle_let();

@@ -158,7 +158,7 @@ uint64_t lm_pace_target_ns(void) {
 
 // Where stores are told by the program, objects of types that are not have to be
 // scanned in each stop: no short one then.
-static bool pace_is_tracked(void) {
+bool lm_pace_is_tracked(void) {
     size_t untold = 0;
     if (lm_track_rung() != LM_TRACK_BARRIER) {
         return true;
@@ -175,7 +175,8 @@ bool lm_pace_is_concurrent(void) {
     size_t live = pace.is_begun ? pace.live_bytes : pace_spent();
     return pace_concurrent() != LM_OFF &&
            (pace_concurrent() == LM_ON ||
-            (!pace.is_tight && live >= LM_BESIDE_BYTES && pace_is_tracked())) &&
+            (!pace.is_tight && live >= LM_BESIDE_BYTES &&
+             lm_pace_is_tracked())) &&
            lm_dirty_may_open();
 }
 

@@ -34,6 +34,9 @@ void lm_pace_after_minor(const struct lm_pace_event *event);
 // lm_pace_target_ns returns how long a pause should be at most.
 uint64_t lm_pace_target_ns(void);
 
+// lm_pace_is_tracked says whether enough is told of stores for short stops.
+bool lm_pace_is_tracked(void);
+
 // lm_pace_is_concurrent says whether the next collection of all should mark
 // beside the program.
 bool lm_pace_is_concurrent(void);

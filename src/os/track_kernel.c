@@ -44,6 +44,7 @@ static struct {
     char *reason; // where to say why not
     size_t room;
     uint8_t *has_armed; // by region; atomic. NULL: all may have
+    uint8_t *is_own;    // a byte that is 0 in a child. NULL: there is none
     bool is_probing;
     const char *refused; // what the system refused meanwhile
     int error;           // and why
@@ -92,6 +93,27 @@ static uintptr_t regions_alike(uintptr_t start, uintptr_t end,
     return kernel.has_armed && stop < end ? stop : end;
 }
 
+// ---- Whose descriptors they are ---------------------------------------------------
+//
+// In a child they tell of, and arm, its parent's memory. A child of fork is told and
+// opens its own; one of _Fork or clone is not, and must not do its parent harm.
+
+static void own_begin(void) {
+    if (kernel.is_own == NULL) {
+        kernel.is_own = lm_memory_map(LM_PAGE_BYTES);
+        if (kernel.is_own) {
+            madvise(kernel.is_own, LM_PAGE_BYTES, MADV_WIPEONFORK);
+        }
+    }
+    if (kernel.is_own) {
+        *kernel.is_own = 1;
+    }
+}
+
+static bool is_own(void) {
+    return kernel.is_own == NULL || *kernel.is_own != 0;
+}
+
 // ---- Its calls ------------------------------------------------------------------
 
 void lm_track_kernel_close(void) {
@@ -104,6 +126,10 @@ void lm_track_kernel_fini(void) {
     if (kernel.has_armed) {
         lm_memory_release(kernel.has_armed, regions_bytes());
         kernel.has_armed = NULL;
+    }
+    if (kernel.is_own) {
+        lm_memory_release(kernel.is_own, LM_PAGE_BYTES);
+        kernel.is_own = NULL;
     }
 }
 
@@ -127,6 +153,9 @@ static bool kernel_protect(uintptr_t start, uintptr_t end, bool on) {
                                         on ? UFFDIO_WRITEPROTECT_MODE_WP : 0};
     int error = errno;
     bool ok;
+    if (!is_own()) {
+        return false;
+    }
     do {
         ok = ioctl(kernel.faults.fd, UFFDIO_WRITEPROTECT, &w) == 0;
     } while (!ok && errno == EAGAIN);
@@ -168,6 +197,9 @@ static bool kernel_scan(struct lm_track_scan *scan) {
         .category_mask = TRACK_WRITTEN,
         .return_mask = TRACK_WRITTEN,
     };
+    if (!is_own()) {
+        return false;
+    }
     if (scan->step) {
         regions_note(scan->at, scan->end);
     }
@@ -205,6 +237,7 @@ static bool kernel_open(void) {
                   "/proc/self/pagemap cannot be opened: %s", strerror(errno));
         return false;
     }
+    own_begin();
     return true;
 }
 

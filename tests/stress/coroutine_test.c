@@ -181,6 +181,7 @@ static void work_in_turns(struct coroutine *self) {
 
 static OWN_FRAME void run_many(size_t count, uint64_t seed) {
     count += count % 7 == 0; // every seventh is to come to all of them
+    must(count > 0);
     struct coroutine **all = calloc(count, sizeof(void *));
     for (size_t i = 0; i < count; i++) {
         all[i] = coroutine_new(work_in_turns);

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -386,6 +387,47 @@ static void a_child_forked_amid_a_marking_keeps_what_is_young(void **state) {
     loam_concurrent_set(concurrent);
 }
 
+// Nobody tells the library of such a child, whose descriptors speak of its parent's
+// memory. What becomes of the child is not promised; its parent lost stores.
+static void a_child_of_clone_does_its_parent_no_harm(void **state) {
+    (void)state;
+    enum loam_choice generations = loam_generations_get();
+    enum loam_choice concurrent = loam_concurrent_get();
+    elder_count = place_scaled(COUNT_OF(elders) / 2);
+    elder_count =
+        elder_count < COUNT_OF(elders) ? elder_count : COUNT_OF(elders);
+    loam_generations_set(LOAM_ON);
+    loam_concurrent_set(LOAM_OFF);
+    for (size_t i = 0; i < elder_count; i++) {
+        elders[i] = loam_new(struct elder);
+        must(elders[i] != NULL);
+        elders[i]->value = -(long)i;
+    }
+    loam_collect();
+    for (size_t i = 0; i < 10; i++) {
+        elders_renew();
+        loam_collect_minor();
+        elders_renew(); // what a child must not make count as unwritten
+        pid_t child = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+        if (child == 0) {
+            alarm(2);
+            loam_collect_minor();
+            loam_collect();
+            _exit(0);
+        }
+        must(child > 0);
+        child_wait(child);
+        loam_collect_minor();
+        for (size_t j = 0; j < elder_count; j++) {
+            must(loam_new(struct elder) != NULL); // where one would have died
+        }
+        assert_true(elders_are_well());
+    }
+    memset(elders, 0, sizeof elders);
+    loam_generations_set(generations);
+    loam_concurrent_set(concurrent);
+}
+
 #define ROUNDS 12
 
 // No power of two is a multiple of its size: it does not end where the page of a
@@ -490,6 +532,7 @@ int main(void) {
         cmocka_unit_test(threads_of_the_parent_leave_nothing_in_the_child),
         cmocka_unit_test(a_child_forked_amid_a_marking_keeps_what_is_young),
         // Last: from then on finalizers are run on demand.
+        cmocka_unit_test(a_child_of_clone_does_its_parent_no_harm),
         cmocka_unit_test(a_child_forked_amid_a_settling_finishes_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
