@@ -445,10 +445,12 @@ static void block_each_marked(struct loam_marker *m, size_t block,
 static void object_rescan(struct loam_marker *m, uintptr_t start,
                           const struct lm_kind *k, void *unused) {
     (void)unused;
+    // Also while its slices are scanned: what is done would fill the stack again
+    // and again.
     m->is_recovering = true;
     lm_scan_object(m, lm_bounds_get(), start, k);
-    m->is_recovering = false;
     lm_marker_drain(m);
+    m->is_recovering = false;
 }
 
 void lm_marker_recover(struct loam_marker *m) {
