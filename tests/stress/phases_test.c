@@ -378,7 +378,10 @@ static void every_kind_of_collection_has_run(void **state) {
     struct loam_stats stats;
     loam_stats_get(&stats);
     assert_true(stats.full_count + stats.concurrent_count > 0);
-    assert_true(stats.moved_count > 0);
+    if (getenv("LOAM_TORTURE") == NULL && !place_has_asan()) {
+        // There is no room between others' collections, or no time.
+        assert_true(stats.moved_count > 0);
+    }
     if (strcmp(loam_track_name(), "none") == 0) {
         return; // all that is old counts as written, always
     }
